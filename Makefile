@@ -1,0 +1,51 @@
+# Sendproof. `make help` lists the targets; each installs what it needs.
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup setup-test format check fast-tests integration bench lock clean
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+export PYTHON
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+demo: setup ## Send a real message the whole way, on loopback, and show its transcripts
+	@$(BIN)/python -m sendproof_testing.demo
+
+test: setup-test check ## All tests: first `check`, then everything that starts servers
+	@$(PYTEST) -q tests -m "integration or browser or postgres"
+
+setup: ## Install what `make demo` needs
+	@tools/install-debian demo
+	@tools/install-python
+
+setup-test: ## Install what `make test` needs
+	@tools/install-debian demo test
+	@tools/install-python
+
+format: setup ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+check: setup ## Format, lint, types, contracts, dependencies, fast tests: under a minute
+	@$(BIN)/python tools/check.py
+
+integration: setup-test ## The tests that start a sandbox, a PostgreSQL or a browser
+	@$(PYTEST) tests -m "integration or browser or postgres"
+
+bench: setup ## Every measurement, beside its peers: JSON lines, then a table
+	@tools/install-debian demo test bench
+	@$(BIN)/python bench/run.py
+
+bench-%: setup ## One measurement: bench-milter, bench-logparser
+	@tools/install-debian demo test bench
+	@$(BIN)/python bench/run.py $*
+
+lock: setup ## Write the lock files anew from pyproject.toml
+	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --allow-unsafe --no-header --no-annotate -o tools/build-requirements.lock tools/build-requirements.in
+	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	    --allow-unsafe --no-header --no-annotate --all-extras -o requirements.lock pyproject.toml
+
+clean: ## Remove what the tools left behind
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

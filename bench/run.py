@@ -1,0 +1,52 @@
+"""``make bench``, ``make bench-NAME``: measure beside peers; one JSON object a line for each figure, then a table."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+# The repository instead of this folder, where milter.py would answer pymilter's own `import milter`.
+sys.path.pop(0)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from bench import figures, logparser, milter
+from bench.figures import Effort, Figure
+
+from sendproof_core.errors import guarded
+
+BENCHES: dict[str, Callable[[Effort, Progress], list[Figure]]] = {
+    milter.NAME: milter.measure,
+    logparser.NAME: logparser.measure,
+}
+_TABLE_COLUMNS = 120
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHES)), metavar="[NAME ...]")
+@click.option("--rounds", type=click.IntRange(3), default=3, show_default=True, help="Of each; their median counts.")
+@click.option(
+    "--messages", type=click.IntRange(100), default=1_200, show_default=True, help="milter: of each way, each round."
+)
+@click.option(
+    "--lines", type=click.IntRange(10_000), default=200_000, show_default=True, help="logparser: of the log, about."
+)
+def _command(names: tuple[str, ...], rounds: int, messages: int, lines: int) -> None:
+    """Measure NAMEs (milter, logparser; without a name: all) beside their peers."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # what was started is ended
+    effort = Effort(rounds, messages, lines)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    found: list[Figure] = []
+    with Progress(*columns, console=Console(stderr=True, highlight=False)) as progress:
+        for name in names or BENCHES:
+            for figure in BENCHES[name](effort, progress):
+                click.echo(figure.to_line())
+                found.append(figure)
+    Console(highlight=False, width=_TABLE_COLUMNS).print(figures.table(found))
+
+
+if __name__ == "__main__":
+    guarded(_command)

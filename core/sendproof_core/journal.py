@@ -1,0 +1,89 @@
+"""Append to a journal: JSON lines, one per event, on disk before the reply that they speak of.
+
+Many processes append to one file: each line is one ``write`` to a descriptor opened with O_APPEND. A file that was
+renamed by logrotate is noticed before each line, so nobody has to be told. This module only writes; the logparser
+reads.
+"""
+
+import os
+import threading
+from pathlib import Path
+
+from sendproof_core.errors import UserError
+
+
+class Journal:
+    """One journal file, opened at the first line and again after a rotation."""
+
+    def __init__(self, path: Path, *, synchronous: bool) -> None:
+        """``synchronous``: `append` returns only when the line is on disk."""
+        self._path = path
+        self._synchronous = synchronous
+        self._descriptor = -1
+        self._inode = -1
+        self._lock = threading.Lock()
+
+    def append(self, line: bytes) -> None:
+        """Write one line (without its newline).
+
+        Raises:
+            OSError: the disk is full or gone; nothing may be answered that relies on the line.
+        """
+        if b"\n" in line:
+            raise ValueError("a journal line holds no newline")
+        with self._lock:  # else a rotation closes the descriptor that another thread is about to write to
+            descriptor = self._current()
+            self._write(descriptor, line + b"\n")
+            if not self._synchronous:
+                return
+            descriptor = os.dup(descriptor)
+        try:
+            os.fdatasync(descriptor)  # outside the lock: the disk serves several threads at once
+        finally:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Close the file; the next `append` opens it again."""
+        with self._lock:
+            self._close()
+
+    def _write(self, descriptor: int, data: bytes) -> None:
+        if self._ends_torn(descriptor):
+            data = b"\n" + data
+        written = os.write(descriptor, data)
+        if written != len(data):
+            raise OSError(f"only {written} of {len(data)} octets fit in {self._path}")
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    @staticmethod
+    def _ends_torn(descriptor: int) -> bool:
+        """Whether a full disk cut the last line off: it must not swallow the next one.
+
+        Another process in the middle of its line looks alike, and gives an empty line; the reader ignores those.
+        """
+        size = os.fstat(descriptor).st_size
+        return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+    def _current(self) -> int:
+        if self._descriptor >= 0:
+            try:
+                if os.stat(self._path).st_ino == self._inode:  # noqa: PTH116 - hot path
+                    return self._descriptor
+            except FileNotFoundError:
+                pass
+            self._close()
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._inode = os.fstat(self._descriptor).st_ino
+        return self._descriptor
+
+
+def check_folder(path: Path) -> None:
+    """Raise UserError unless a journal at ``path`` could be written."""
+    if not path.parent.is_dir():
+        raise UserError(f"the journal's folder {path.parent} does not exist; make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"the journal's folder {path.parent} is not writable for this user; change its owner.")

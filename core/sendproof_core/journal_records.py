@@ -1,0 +1,129 @@
+"""The events in a journal, as values, and their JSON lines. Writers: milter, site. Reader: logparser.
+
+A line is one JSON object with ``"event"`` first. Unknown keys are ignored by the reader, so that an old reader
+survives a new writer. Text is whatever came over the wire: the reader treats it as hostile.
+"""
+
+import dataclasses
+import datetime as dt
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class SignatureRecord:
+    """One DKIM signature that a message was given."""
+
+    domain: str
+    selector: str
+    algorithm: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """The milter let a message through; Postfix queues it under ``queue_id`` unless it fails itself."""
+
+    EVENT: ClassVar = "admitted"
+    at: dt.datetime
+    host: str
+    queue_id: str
+    message_id: uuid.UUID
+    account_id: int
+    login: str
+    credential_label: str
+    envelope_sender: str
+    recipients: tuple[str, ...]
+    message_id_header: str | None
+    subject: str | None
+    size_bytes: int
+    client_address: str | None
+    client_tls: str | None
+    signatures: tuple[SignatureRecord, ...]
+    # SHA-256 (hex) of the body that was signed
+    body_sha256: str
+    pixel: str
+    charged_recipients: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """The milter refused a message; it was not charged."""
+
+    EVENT: ClassVar = "refused"
+    at: dt.datetime
+    host: str
+    queue_id: str | None
+    account_id: int | None
+    login: str
+    envelope_sender: str
+    recipients: tuple[str, ...]
+    subject: str | None
+    reason: str
+    reply: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Someone or something fetched a pixel."""
+
+    EVENT: ClassVar = "opened"
+    at: dt.datetime
+    message_id: uuid.UUID
+    recipient_number: int
+    grade: str
+    user_agent: str
+
+
+JournalRecord = Admitted | Refused | Opened
+_KINDS: dict[str, type[Admitted] | type[Refused] | type[Opened]] = {
+    kind.EVENT: kind for kind in (Admitted, Refused, Opened)
+}
+
+
+def to_line(record: JournalRecord) -> bytes:
+    """The JSON line, ASCII, without a newline."""
+    values: dict[str, Any] = {"event": record.EVENT}
+    for field in dataclasses.fields(record):
+        values[field.name] = _plain(getattr(record, field.name))
+    return json.dumps(values, separators=(",", ":")).encode("ascii")
+
+
+def from_line(line: bytes) -> JournalRecord | None:
+    """What a line says; None if it is no record of ours."""
+    try:
+        values = json.loads(line)
+        kind = _KINDS[values["event"]]
+        given = {field.name: values[field.name] for field in dataclasses.fields(kind)}
+        return kind(**_restored(given))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dt.datetime():
+            return value.isoformat()
+        case uuid.UUID():
+            return str(value)
+        case tuple():
+            return [_plain(item) for item in value]
+        case SignatureRecord():
+            return dataclasses.asdict(value)
+        case _:
+            return value
+
+
+def _restored(values: dict[str, Any]) -> dict[str, Any]:
+    at = dt.datetime.fromisoformat(values["at"])
+    if at.tzinfo is None:
+        raise ValueError("a journal's time is aware")
+    values["at"] = at
+    if "message_id" in values:
+        values["message_id"] = uuid.UUID(values["message_id"])
+    if "signatures" in values:
+        values["signatures"] = tuple(SignatureRecord(**item) for item in values["signatures"])
+    if "recipients" in values:
+        values["recipients"] = tuple(str(address) for address in values["recipients"])
+    return values

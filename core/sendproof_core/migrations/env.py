@@ -1,0 +1,14 @@
+"""Alembic's environment: runs on the connection that `sendproof_core.schema_version` passes in."""
+
+from alembic import context
+
+from sendproof_core.schema import Base
+
+_connection = context.config.attributes["connection"]
+context.configure(
+    connection=_connection,
+    target_metadata=Base.metadata,
+    render_as_batch=True,  # SQLite cannot alter a table in place
+)
+with context.begin_transaction():
+    context.run_migrations()

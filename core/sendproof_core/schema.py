@@ -1,0 +1,375 @@
+"""Every table: the one place where a stored datum is defined.
+
+Four kinds of tables, each with one writer (ARCHITECTURE.md, "where does a datum live"):
+*directory* (site and `sendproof` command), *ledger* (milter), *record* (logparser), *outbox* (notices).
+This module holds no queries.
+"""
+
+import datetime as dt
+import enum
+import uuid
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    Uuid,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from sendproof_core.states import KeyState, RecipientState
+
+
+class UtcDateTime(TypeDecorator[dt.datetime]):
+    """An aware moment, kept in UTC. SQLite drops the zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Refuse naive values: a time without a zone is a bug of ours."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a stored time must be aware")
+        utc = value.astimezone(dt.UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Aware UTC again."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if dialect.name == "sqlite" else value.astimezone(dt.UTC)
+
+
+class Base(DeclarativeBase):
+    """The metadata of all tables; constraint names are fixed so that migrations can drop them on SQLite too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
+        dt.datetime: UtcDateTime(),
+        uuid.UUID: Uuid(),
+        dict[str, Any]: JSON(),
+        list[Any]: JSON(),
+    }
+
+
+# SQLite numbers only INTEGER primary keys by itself.
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _one_of(column: str, values: type[enum.StrEnum]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+# --- directory: written by the site and the `sendproof` command -----------------------------------------------------
+
+
+class Plan(Base):
+    """What an account may send."""
+
+    __tablename__ = "plans"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    recipients_per_day: Mapped[int | None]
+
+
+class Account(Base):
+    """A customer: the person or organisation that sends, and how they sign in to the site."""
+
+    __tablename__ = "accounts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(String(100), unique=True)
+    password_hash: Mapped[str] = mapped_column(Text)
+    plan_id: Mapped[int] = mapped_column(ForeignKey("plans.id"))
+    time_zone: Mapped[str] = mapped_column(String(64))
+    tracking: Mapped[bool]
+    notice_address: Mapped[str | None] = mapped_column(String(320))
+    created_at: Mapped[dt.datetime]
+    suspended_at: Mapped[dt.datetime | None]
+    suspended_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Credential(Base):
+    """What one device or application submits with; revocable by itself."""
+
+    __tablename__ = "credentials"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    login: Mapped[str] = mapped_column(String(100), unique=True)
+    label: Mapped[str] = mapped_column(String(100))
+    secret_hash: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[dt.datetime]
+    revoked_at: Mapped[dt.datetime | None]
+
+
+class Domain(Base):
+    """A domain that signs. Without an account it is the provider's own."""
+
+    __tablename__ = "domains"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255), unique=True)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    created_at: Mapped[dt.datetime]
+
+
+class DkimKey(Base):
+    """A DKIM key of a domain. The private key is sealed with the key-encryption key."""
+
+    __tablename__ = "dkim_keys"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    domain_id: Mapped[int] = mapped_column(ForeignKey("domains.id"))
+    selector: Mapped[str] = mapped_column(String(63))
+    algorithm: Mapped[str] = mapped_column(String(20))
+    sealed_private_key: Mapped[bytes] = mapped_column(LargeBinary)
+    public_key: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(10))
+    created_at: Mapped[dt.datetime]
+    __table_args__ = (UniqueConstraint("domain_id", "selector"), _one_of("state", KeyState))
+
+
+# --- ledger: written by the milter ----------------------------------------------------------------------------------
+
+
+class QuotaUse(Base):
+    """How much of one limit an account has used in one window. The window's begin is derived from the time."""
+
+    __tablename__ = "quota_use"
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    limit_name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    window_begins: Mapped[dt.datetime] = mapped_column(primary_key=True)
+    used: Mapped[int]
+    __table_args__ = (CheckConstraint("used >= 0", name="used"),)
+
+
+class Charge(Base):
+    """What one message was charged: at most once."""
+
+    __tablename__ = "charges"
+    message_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    host: Mapped[str] = mapped_column(String(255))
+    queue_id: Mapped[str] = mapped_column(String(40))
+    recipients: Mapped[int]
+    window_begins: Mapped[dt.datetime]
+    charged_at: Mapped[dt.datetime]
+
+
+# --- record: written by the logparser -------------------------------------------------------------------------------
+
+
+class Message(Base):
+    """A message that the milter admitted: one line of its journal."""
+
+    __tablename__ = "messages"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[int]
+    login: Mapped[str] = mapped_column(String(100))
+    credential_label: Mapped[str] = mapped_column(String(100))
+    submitted_at: Mapped[dt.datetime]
+    envelope_sender: Mapped[str] = mapped_column(Text)
+    message_id_header: Mapped[str | None] = mapped_column(Text)
+    subject: Mapped[str | None] = mapped_column(Text)
+    size_bytes: Mapped[int]
+    client_address: Mapped[str | None] = mapped_column(String(64))
+    client_tls: Mapped[str | None] = mapped_column(String(200))
+    recipient_count: Mapped[int]
+    # [{"domain": ..., "selector": ..., "algorithm": ...}], in the order of the header fields
+    signatures: Mapped[list[Any]]
+    # "inserted", or the name of the reason why the message carries none
+    pixel: Mapped[str] = mapped_column(String(60))
+    __table_args__ = (Index("ix_messages_account_id_submitted_at", "account_id", "submitted_at"),)
+
+
+class Refusal(Base):
+    """A message that the milter refused, and why: visible to the sender."""
+
+    __tablename__ = "refusals"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    account_id: Mapped[int | None]
+    login: Mapped[str] = mapped_column(String(100))
+    refused_at: Mapped[dt.datetime]
+    host: Mapped[str] = mapped_column(String(255))
+    queue_id: Mapped[str | None] = mapped_column(String(40))
+    envelope_sender: Mapped[str] = mapped_column(Text)
+    recipients: Mapped[list[Any]]
+    subject: Mapped[str | None] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(String(40))
+    reply: Mapped[str] = mapped_column(Text)
+    __table_args__ = (Index("ix_refusals_account_id_refused_at", "account_id", "refused_at"),)
+
+
+class QueueFile(Base):
+    """A Postfix queue file: the life of one queue id on one host and instance."""
+
+    __tablename__ = "queue_files"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    instance: Mapped[str] = mapped_column(String(100))
+    queue_id: Mapped[str] = mapped_column(String(40))
+    born_at: Mapped[dt.datetime]
+    message_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("messages.id"), index=True)
+    message_id_header: Mapped[str | None] = mapped_column(Text)
+    envelope_sender: Mapped[str | None] = mapped_column(Text)
+    client: Mapped[str | None] = mapped_column(Text)
+    login: Mapped[str | None] = mapped_column(Text)
+    size_bytes: Mapped[int | None]
+    recipient_count: Mapped[int | None]
+    # The queue file whose non-delivery or delay notification this one is.
+    parent_queue_id: Mapped[str | None] = mapped_column(String(40))
+    # What was done with it as a whole (held, expired, removed, deleted, ...): recipients that the journal names later
+    # begin in the state that follows from it.
+    disposition: Mapped[str | None] = mapped_column(String(10))
+    disposed_at: Mapped[dt.datetime | None]
+    removed_at: Mapped[dt.datetime | None]
+    __table_args__ = (
+        UniqueConstraint("host", "instance", "queue_id", "born_at"),
+        Index("ix_queue_files_queue_id", "queue_id"),
+    )
+
+
+class Recipient(Base):
+    """One recipient of a queue file, with the state that the evidence supports."""
+
+    __tablename__ = "recipients"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    queue_file_id: Mapped[int] = mapped_column(ForeignKey("queue_files.id"))
+    # As the sender wrote it; `final_address` where an alias changed it.
+    address: Mapped[str] = mapped_column(Text)
+    final_address: Mapped[str | None] = mapped_column(Text)
+    # 1, 2, ... in the order of RCPT TO; None where only the mail log names the recipient.
+    number: Mapped[int | None]
+    state: Mapped[str] = mapped_column(String(10))
+    state_at: Mapped[dt.datetime]
+    __table_args__ = (
+        UniqueConstraint("queue_file_id", "address"),
+        _one_of("state", RecipientState),
+        Index("ix_recipients_state_at", "state_at"),
+    )
+
+
+class Delivery(Base):
+    """One conversation of an smtp process about one queue file, shared by the recipients it was about."""
+
+    __tablename__ = "deliveries"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    queue_file_id: Mapped[int] = mapped_column(ForeignKey("queue_files.id"), index=True)
+    service: Mapped[str] = mapped_column(String(100))
+    pid: Mapped[int]
+    began_at: Mapped[dt.datetime]
+    tls: Mapped[str | None] = mapped_column(Text)
+    # [[time as RFC 3339, "C" or "S", text], ...]: what we said and what the server said, as spoken
+    dialogue: Mapped[list[Any]]
+    # Connection failures and refusals by other MX hosts before this one: [[time, text], ...]
+    troubles: Mapped[list[Any]]
+
+
+class Attempt(Base):
+    """One delivery status line: what became of one recipient in one attempt."""
+
+    __tablename__ = "attempts"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    recipient_id: Mapped[int] = mapped_column(ForeignKey("recipients.id"), index=True)
+    delivery_id: Mapped[int | None] = mapped_column(ForeignKey("deliveries.id"))
+    attempted_at: Mapped[dt.datetime]
+    service: Mapped[str] = mapped_column(String(100))
+    status: Mapped[str] = mapped_column(String(30))
+    dsn: Mapped[str] = mapped_column(String(20))
+    relay: Mapped[str] = mapped_column(Text)
+    delay_seconds: Mapped[float] = mapped_column(Float)
+    # before the queue manager, in it, connection set-up, transmission
+    delays_seconds: Mapped[list[Any]]
+    # What stood in the parentheses, whole.
+    text: Mapped[str] = mapped_column(Text)
+    # The receiving server's own queue id, parsed out of its acknowledgement.
+    remote_queue_id: Mapped[str | None] = mapped_column(Text)
+
+
+class Open(Base):
+    """One request for a message's pixel. Never proof that a person read it."""
+
+    __tablename__ = "opens"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    message_id: Mapped[uuid.UUID] = mapped_column(index=True)
+    recipient_number: Mapped[int]
+    opened_at: Mapped[dt.datetime]
+    grade: Mapped[str] = mapped_column(String(20))
+    user_agent: Mapped[str] = mapped_column(Text)
+
+
+class ReadingPosition(Base):
+    """How far one source was read: written in the same transaction as the rows that were read from it."""
+
+    __tablename__ = "reading_positions"
+    source: Mapped[str] = mapped_column(Text, primary_key=True)
+    # Of the file that ``offset`` belongs to: SHA-256 of its first octets, and how many of them were hashed.
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    fingerprint_octets: Mapped[int]
+    inode: Mapped[int] = mapped_column(BigInteger)
+    offset: Mapped[int] = mapped_column(BigInteger)
+    lines_read: Mapped[int] = mapped_column(BigInteger)
+    read_at: Mapped[dt.datetime]
+
+
+class OpenConversation(Base):
+    """An smtp process in mid-conversation: what the reader must know again after a restart."""
+
+    __tablename__ = "open_conversations"
+    host: Mapped[str] = mapped_column(String(255), primary_key=True)
+    service: Mapped[str] = mapped_column(String(100), primary_key=True)
+    pid: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[dict[str, Any]]
+    changed_at: Mapped[dt.datetime]
+
+
+class UnknownLine(Base):
+    """A line that no rule knows: kept, counted, shown to the operator."""
+
+    __tablename__ = "unknown_lines"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    offset: Mapped[int] = mapped_column(BigInteger)
+    read_at: Mapped[dt.datetime]
+    line: Mapped[str] = mapped_column(Text)
+
+
+# --- outbox: written by notices -------------------------------------------------------------------------------------
+
+
+class Notice(Base):
+    """A mail to a sender about one recipient's state: at most one of a kind for each."""
+
+    __tablename__ = "notices"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    recipient_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(String(20))
+    account_id: Mapped[int]
+    to_address: Mapped[str] = mapped_column(String(320))
+    created_at: Mapped[dt.datetime]
+    next_try_at: Mapped[dt.datetime]
+    tries: Mapped[int]
+    sent_at: Mapped[dt.datetime | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+    __table_args__ = (UniqueConstraint("recipient_id", "kind"),)

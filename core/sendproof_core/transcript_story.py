@@ -1,0 +1,316 @@
+"""A transcript in words: the answer first, what it proves, the timeline, the conversation, the evidence.
+
+The page, the terminal and the mails take their sentences from here, so that they never differ. Renders nothing and
+reads no clock. Every text in a story is safe to look at (`hostile_text.visible`); escaping for HTML is the page's.
+"""
+
+import datetime as dt
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sendproof_core import conversation, remote_reply, wording
+from sendproof_core.conversation import ConversationLine
+from sendproof_core.hostile_text import visible
+from sendproof_core.queue_times import QueueTimes
+from sendproof_core.states import RecipientState
+from sendproof_core.transcript_answer import Case, answer
+from sendproof_core.transcripts import AttemptView, MessageView, OpenView, RecipientView, Transcript
+from sendproof_core.wording import ReadersTime, counted
+
+_OPENS_SHOWN = 8
+
+
+class Tone(enum.StrEnum):
+    """How a state feels to the sender: the colour and the icon that go with its word."""
+
+    GOOD = "good"
+    WAITING = "waiting"
+    BAD = "bad"
+    UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class StateLabel:
+    """A state at a glance."""
+
+    text: str
+    tone: Tone
+
+
+_LABELS = {
+    RecipientState.QUEUED: StateLabel("QUEUED", Tone.WAITING),
+    RecipientState.DEFERRED: StateLabel("DEFERRED", Tone.WAITING),
+    RecipientState.DELIVERED: StateLabel("ACCEPTED", Tone.GOOD),
+    RecipientState.BOUNCED: StateLabel("BOUNCED", Tone.BAD),
+    RecipientState.EXPIRED: StateLabel("EXPIRED", Tone.BAD),
+    RecipientState.HELD: StateLabel("ON HOLD", Tone.WAITING),
+    RecipientState.CANCELLED: StateLabel("CANCELLED", Tone.BAD),
+    RecipientState.UNKNOWN: StateLabel("UNKNOWN", Tone.UNSURE),
+}
+
+
+def state_label(state: RecipientState) -> StateLabel:
+    """The word for a state, and its tone."""
+    return _LABELS[state]
+
+
+class EntryKind(enum.StrEnum):
+    """What a timeline entry is about."""
+
+    SUBMITTED = "submitted"
+    SIGNED = "signed"
+    QUEUED = "queued"
+    ATTEMPT = "attempt"
+    TROUBLE = "trouble"
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    BOUNCED = "bounced"
+    NEXT = "next"
+    ENDED = "ended"
+    OPENED = "opened"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One step. ``at`` is None and ``time`` empty where it belongs to the moment of the entry before it."""
+
+    kind: EntryKind
+    at: dt.datetime | None
+    time: str
+    label: str
+    detail: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The SMTP dialogue of one attempt."""
+
+    title: str
+    lines: tuple[ConversationLine, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything that is said of one recipient.
+
+    ``answer``: sentences; the first answers "did it arrive?". ``words``: the reply that it rests on, line by line,
+    where that refuses or puts off. ``reference``: the receiving server's queue id. ``advice``: what to do.
+    """
+
+    address: str
+    label: StateLabel
+    about: str
+    answer: tuple[str, ...]
+    words: tuple[str, ...]
+    reference: str | None
+    proof_title: str
+    proof: str
+    advice: str | None
+    timeline: tuple[Entry, ...]
+    conversations: tuple[Conversation, ...]
+    evidence: str
+
+
+def tell_all(transcript: Transcript, queue_times: QueueTimes, zone: dt.tzinfo, now: dt.datetime) -> tuple[Story, ...]:
+    """The stories of all recipients, in the order of RCPT TO."""
+    return tuple(tell(transcript.message, recipient, queue_times, zone, now) for recipient in transcript.recipients)
+
+
+def tell(
+    message: MessageView, recipient: RecipientView, queue_times: QueueTimes, zone: dt.tzinfo, now: dt.datetime
+) -> Story:
+    """One recipient's story, with times in the reader's ``zone``."""
+    case = Case(message, recipient, queue_times, zone, now)
+    said = answer(case)
+    return Story(
+        address=visible(recipient.address),
+        label=state_label(recipient.state),
+        about=about(message, zone),
+        answer=said.sentences,
+        words=tuple(visible(line) for line in said.words),
+        reference=visible(said.reference) if said.reference else None,
+        proof_title=said.proof_title,
+        proof=said.proof,
+        advice=said.advice,
+        timeline=tuple(_timeline(case)),
+        conversations=tuple(_conversations(case)),
+        evidence=_evidence(case),
+    )
+
+
+def about(message: MessageView, zone: dt.tzinfo) -> str:
+    """The message in one line: subject, when, by whom, with which credential."""
+    times = ReadersTime(zone, message.submitted_at.astimezone(zone).date())
+    subject = f'"{visible(message.subject)}"' if message.subject else "(no subject)"
+    sender = visible(message.envelope_sender) or "the empty sender"
+    who = f'login {visible(message.login)}, "{visible(message.credential_label)}"'
+    return f"{subject} · sent {times.full(message.submitted_at)} by {sender} ({who})"
+
+
+# --- the timeline ---------------------------------------------------------------------------------------------------
+
+
+def _timeline(case: Case) -> Iterator[Entry]:
+    yield from _way_in(case)
+    opens = list(_opens(case))
+    number = 0
+    for attempt in case.recipient.attempts:
+        while opens and opens[0].at is not None and opens[0].at < attempt.at:
+            yield opens.pop(0)
+        if attempt in case.tried:
+            number += 1
+            yield from _attempt(case, attempt, number)
+        else:
+            yield _entry(case, EntryKind.ATTEMPT, attempt.at, "not tried", "Postfix lets that server rest for a while")
+    yield from _what_follows(case)
+    yield from opens
+
+
+def _way_in(case: Case) -> Iterator[Entry]:
+    message = case.message
+    submitted = [wording.size(message.size_bytes)]
+    if message.client_address:
+        tls = wording.tls_version(message.client_tls) or "no TLS"
+        submitted.insert(0, f"from {visible(message.client_address)} ({tls})")
+    if message.message_id_header:
+        submitted.append(f"message-id {visible(message.message_id_header)}")
+    yield _entry(case, EntryKind.SUBMITTED, message.submitted_at, "submitted", ", ".join(submitted))
+
+    signatures = ", ".join(
+        f"d={visible(domain)} s={visible(selector)} ({visible(algorithm)})"
+        for domain, selector, algorithm in message.signatures
+    )
+    alert = "opened alert on" if message.pixel == "inserted" else f"no opened alert: {_no_pixel(message.pixel)}"
+    label = "signed" if signatures else "not signed"
+    yield _entry(case, EntryKind.SIGNED, None, label, f"{signatures}; {alert}" if signatures else alert)
+
+    if message.queue_id:
+        # A queue id is born before the message is complete: then the moment says nothing.
+        later = message.queued_at if message.queued_at and message.queued_at > message.submitted_at else None
+        on = f" on {visible(message.host)}" if message.host else ""
+        yield _entry(case, EntryKind.QUEUED, later, "queued", f"{visible(message.queue_id)}{on}")
+
+
+# The names are the milter's, in its journal.
+_NO_PIXEL = {
+    "tracking-off": "it is off for this account",
+    "multipart": "mail in several parts goes out as it is",
+    "not-html": "plain text cannot carry a picture",
+    "attachment": "the message is an attachment",
+    "charset": "its character set does not allow it",
+    "encoding": "its encoding does not allow it",
+    "signed-or-encrypted": "signed and encrypted mail goes out as it is",
+    "automatic": "automatic replies carry none",
+    "malformed": "its structure is unclear, so it goes out as it is",
+}
+
+
+def _no_pixel(reason: str) -> str:
+    return _NO_PIXEL.get(reason) or visible(reason)
+
+
+_OUTCOMES = {
+    "sent": (EntryKind.ACCEPTED, "accepted"),
+    "deferred": (EntryKind.DEFERRED, "deferred"),
+    "bounced": (EntryKind.BOUNCED, "bounced"),
+}
+
+
+def _attempt(case: Case, attempt: AttemptView, number: int) -> Iterator[Entry]:
+    relay = conversation.relay_words(attempt)
+    where = f"{relay}, {wording.tls(attempt.tls)}" if relay else f"no server of {case.domain} was reached"
+    yield _entry(case, EntryKind.ATTEMPT, attempt.at, f"attempt {number}", where, *_delays(attempt))
+    for trouble in attempt.troubles:
+        if trouble != attempt.reply:  # the last server's trouble is the reason of the status line
+            yield _entry(case, EntryKind.TROUBLE, None, "before that", visible(trouble))
+    reply = remote_reply.read(attempt.reply)
+    words = reply.lines if reply.code is not None else (attempt.reply,)
+    kind, label = _OUTCOMES.get(attempt.status, (EntryKind.DEFERRED, visible(attempt.status)))
+    yield _entry(case, kind, None, label, *(visible(line) for line in words))
+
+
+def _delays(attempt: AttemptView) -> tuple[str, ...]:
+    """What this attempt took. The first of Postfix's four delays is the message's age: the times show it."""
+    if len(attempt.delays_seconds) != 4:
+        return ()
+    names = ("in the queue manager", "to connect", "to transmit")
+    spans = zip(attempt.delays_seconds[1:], names, strict=True)
+    took = [f"{wording.duration(seconds)} {name}" for seconds, name in spans if seconds > 0]
+    return (", ".join(took),) if took else ()
+
+
+def _what_follows(case: Case) -> Iterator[Entry]:
+    recipient = case.recipient
+    match recipient.state:
+        case RecipientState.DEFERRED if recipient.attempts:
+            last = recipient.attempts[-1]
+            due = case.times.minute(case.queue_times.next_attempt(last.at, last.delay_seconds))
+            gives_up = case.times.about(case.queue_times.gives_up(case.born))
+            yield _entry(case, EntryKind.NEXT, None, "next attempt", f"{due} (about), giving up {gives_up}")
+        case RecipientState.EXPIRED:
+            yield _entry(case, EntryKind.ENDED, recipient.state_at, "gave up", "returned to the sender")
+        case RecipientState.HELD:
+            yield _entry(case, EntryKind.ENDED, recipient.state_at, "on hold", "by the provider")
+        case RecipientState.CANCELLED:
+            yield _entry(case, EntryKind.ENDED, recipient.state_at, "removed", "by the provider")
+        case _:
+            return
+
+
+_GRADES = {
+    "person": "by a mail reader: someone probably looked at it. Never proof.",
+    "proxy": "by a mail proxy ({proxy}): a person probably looked at it. Never proof.",
+    "machine": "by a machine, such as a filter or a prefetch: it says nothing about a person.",
+}
+
+
+def _opens(case: Case) -> Iterator[Entry]:
+    opens = case.recipient.opens
+    if case.recipient.state not in (RecipientState.DELIVERED, RecipientState.UNKNOWN):
+        # A picture that all copies share was fetched from another recipient's copy.
+        opens = tuple(view for view in opens if not view.shared)
+    for view in opens[:_OPENS_SHOWN]:
+        yield _entry(case, EntryKind.OPENED, view.at, "opened", _open_words(view))
+    if len(opens) > _OPENS_SHOWN:
+        more = counted(len(opens) - _OPENS_SHOWN, "more time")
+        yield _entry(case, EntryKind.OPENED, opens[-1].at, "opened", f"{more}; this was the last")
+
+
+def _open_words(view: OpenView) -> str:
+    agent = view.user_agent
+    proxy = "Gmail" if "GoogleImageProxy" in agent else "Yahoo" if "YahooMailProxy" in agent else "a mail service's"
+    words = _GRADES.get(view.grade, "by we do not know what. Never proof.").format(proxy=proxy)
+    return f"{words} The picture is the same in every recipient's copy." if view.shared else words
+
+
+def _entry(case: Case, kind: EntryKind, at: dt.datetime | None, label: str, *detail: str) -> Entry:
+    return Entry(kind, at, case.times.clock(at) if at else "", label, detail)
+
+
+# --- the conversation and the evidence ------------------------------------------------------------------------------
+
+
+def _conversations(case: Case) -> Iterator[Conversation]:
+    for number, attempt in enumerate(case.tried, start=1):
+        if attempt.dialogue:
+            yield Conversation(f"attempt {number}", conversation.as_spoken(attempt, case.message.size_bytes))
+
+
+def _evidence(case: Case) -> str:
+    message = case.message
+    parts = [f"1 line of the milter's journal{case.of_host} (message {message.id})"]
+    if message.queue_id:
+        statuses = (
+            counted(len(case.recipient.attempts), "delivery line") if case.recipient.attempts else "no delivery line"
+        )
+        spoken = sum(len(attempt.dialogue) for attempt in case.tried)
+        dialogue = f" and {counted(spoken, 'line')} of dialogue" if spoken else ""
+        parts.append(f"{statuses}{dialogue} of its mail log (queue id {visible(message.queue_id)})")
+    return f"{', '.join(parts)}. {_times_are(case)}"
+
+
+def _times_are(case: Case) -> str:
+    here = case.message.submitted_at.astimezone(case.zone)
+    name, offset = wording.zone_name(here), here.isoformat()[-6:]
+    return f"Times are {name} (UTC{offset})." if name.isalpha() and name != "UTC" else f"Times are {name}."

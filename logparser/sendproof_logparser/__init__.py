@@ -1,0 +1,1 @@
+"""Turns the mail log and the journals into the record: what became of each recipient, and the evidence."""

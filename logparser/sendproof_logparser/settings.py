@@ -1,0 +1,33 @@
+"""``[logparser]``: what the logparser reads, and how."""
+
+import dataclasses
+from pathlib import Path
+from typing import ClassVar
+
+from sendproof_core.settings import setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogparserSettings:
+    """The logparser's settings."""
+
+    TABLE: ClassVar = "logparser"
+    maillogs: tuple[Path, ...] = setting(
+        "Postfix's log files (maillog_file, or the system log's mail.log).", default=()
+    )
+    journals: tuple[Path, ...] = setting("The journals of the milter and the site on this machine.", default=())
+    poll_seconds: float = setting(
+        "How often to look at the files when no notification of a change came.", default=1.0, at_least=0.05, at_most=60
+    )
+    rotation_grace_seconds: float = setting(
+        "How long a renamed log file is read on after its successor appeared; Postfix gzips it after a minute.",
+        default=2.0,
+        at_least=0,
+        at_most=50,
+    )
+    time_zone: str = setting(
+        "Zone of time stamps that name none, such as Europe/Berlin; empty: this machine's.", default=""
+    )
+    host_labels: tuple[str, ...] = setting(
+        "Other names under which the mail log speaks of this machine than the first label of [host] name.", default=()
+    )

@@ -1,0 +1,1 @@
+"""Admits, marks and signs mail before Postfix queues it (pymilter)."""

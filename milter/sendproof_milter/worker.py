@@ -1,0 +1,149 @@
+"""One worker process's resources, and what it does with a whole message. Made after the fork; knows no libmilter."""
+
+import concurrent.futures
+import datetime as dt
+import itertools
+import logging
+import uuid
+from dataclasses import dataclass
+
+import sqlalchemy.exc
+
+from sendproof_core import identity
+from sendproof_core.database import Database
+from sendproof_core.errors import UserError
+from sendproof_core.journal import Journal
+from sendproof_core.journal_records import to_line
+from sendproof_core.plans import OverQuota, day_window
+from sendproof_milter import pipeline, self_check
+from sendproof_milter.message import Submission
+from sendproof_milter.pipeline import Refusal, Site, Unavailable, Work
+from sendproof_milter.quota_store import ChargeRequest, QuotaStore
+from sendproof_milter.sender import Sender
+from sendproof_milter.sender_store import SenderStore
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TryAgain:
+    """Answer 451: something of ours failed, nothing was charged, the client keeps the message."""
+
+    text: str = "Temporary trouble on our side, nothing was sent or counted; please try again"
+
+
+Verdict = Work | Refusal | TryAgain
+
+
+class DatabaseServices:
+    """What the pipeline's steps need, from the database."""
+
+    def __init__(self, senders: SenderStore, quota: QuotaStore, host: str) -> None:
+        self._senders = senders
+        self._quota = quota
+        self._host = host
+
+    def sender(self, login: str) -> Sender | None:
+        """See `pipeline.Services`."""
+        try:
+            return self._senders.find(login)
+        except (sqlalchemy.exc.SQLAlchemyError, UserError) as error:
+            raise Unavailable(f"directory: {type(error).__name__}") from error
+
+    def charge(
+        self, sender: Sender, message_id: uuid.UUID, queue_id: str, recipients: int, now: dt.datetime
+    ) -> OverQuota | None:
+        """See `pipeline.Services`."""
+        window = day_window(now, sender.time_zone)
+        limit = sender.limits.recipients_per_day
+        request = ChargeRequest(sender.account_id, message_id, self._host, queue_id, recipients, limit, window, now)
+        try:
+            return self._quota.charge(request)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            raise Unavailable(f"ledger: {type(error).__name__}") from error
+
+
+class Worker:
+    """Decides on whole messages, a few at a time, each on a thread that Python made.
+
+    libmilter calls back on threads of its own, where code that takes the interpreter lock by itself can crash; so a
+    callback only waits for `decide`.
+    """
+
+    def __init__(
+        self, *, database: Database, senders: SenderStore, journal: Journal, site: Site, threads: int, verify_every: int
+    ) -> None:
+        self._quota = QuotaStore(database)
+        self._services = DatabaseServices(senders, self._quota, site.host)
+        self._senders = senders
+        self._journal = journal
+        self._site = site
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="message")
+        self._checks = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="self-check")
+        self._verify_every = verify_every
+        self._counter = itertools.count(1)
+
+    def decide(self, submission: Submission, seconds: float) -> Verdict:
+        """The verdict on a message; `TryAgain` if it takes too long. Blocks the caller."""
+        future = self._pool.submit(self._decide, submission)
+        try:
+            return future.result(timeout=seconds)
+        except concurrent.futures.TimeoutError:
+            if not future.cancel():
+                self._pool.submit(self._take_back_if_admitted, future)
+            _log.error("queue_id=%s event=message-took-too-long seconds=%s", submission.queue_id, seconds)
+            return TryAgain()
+
+    def _decide(self, submission: Submission) -> Verdict:
+        work = Work(submission, identity.new_message_id(submission.received_at))
+        try:
+            return self._admit(work)
+        except Unavailable as error:
+            _log.warning("queue_id=%s event=try-again reason=%r", submission.queue_id, str(error))
+        except Exception:  # noqa: BLE001 - the one broad except of this process: around one message, which stays with its client
+            _log.exception("queue_id=%s event=message-failed", submission.queue_id)
+        self._take_back(work)
+        return TryAgain()
+
+    def _admit(self, work: Work) -> Verdict:
+        done, refusal = pipeline.run(work, self._services, self._site)
+        if refusal is not None:
+            self._journal.append(to_line(pipeline.refused_record(done, refusal, self._site)))
+            return refusal
+        self._journal.append(to_line(pipeline.admitted_record(done, self._site)))
+        if self._verify_every and next(self._counter) % self._verify_every == 0:
+            self._checks.submit(self._self_check, done).add_done_callback(_alarm)
+        return done
+
+    def _self_check(self, work: Work) -> None:
+        body = work.submission.body if work.new_body is None else work.new_body
+        for value in work.signature_values:
+            self_check.verify(work.submission.queue_id, work.submission.headers, value, body, work.known_sender.keys)
+
+    def _take_back_if_admitted(self, future: concurrent.futures.Future[Verdict]) -> None:
+        verdict = future.result()
+        if isinstance(verdict, Work):
+            self._take_back(verdict)
+
+    def take_back(self, work: Work) -> None:
+        """For a caller on libmilter's thread: the verdict could not be carried out, so the MTA queues nothing."""
+        self._pool.submit(self._take_back, work).result()
+
+    def _take_back(self, work: Work) -> None:
+        """A message that is answered 451 after its charge was written."""
+        try:
+            if self._quota.uncharge(work.message_id):
+                _log.info("queue_id=%s event=charge-taken-back", work.submission.queue_id)
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            _log.error(
+                "queue_id=%s event=charge-not-taken-back message_id=%s reason=%s",
+                work.submission.queue_id,
+                work.message_id,
+                type(error).__name__,
+            )
+
+
+def _alarm(checked: concurrent.futures.Future[None]) -> None:
+    """A check that could not be made is an alarm as well."""
+    if error := checked.exception():
+        _log.error("event=self-check-failed error=%s", type(error).__name__)

@@ -1,0 +1,13 @@
+# The few names of pymilter that we call.
+from typing import Any
+
+ADDHDRS: int
+CHGHDRS: int
+MODBODY: int
+SETSYMLIST: int
+CONTINUE: int
+ACCEPT: int
+REJECT: int
+TEMPFAIL: int
+
+milter: Any  # the C module

@@ -1,0 +1,214 @@
+import dataclasses
+import datetime as dt
+import uuid
+
+import pytest
+
+from sendproof_core.queue_times import QueueTimes
+from sendproof_core.states import RecipientState
+from sendproof_core.transcript_story import EntryKind, Story, Tone, about, state_label, tell
+from sendproof_core.transcripts import AttemptView, MessageView, OpenView, RecipientView
+
+SENT_AT = dt.datetime(2026, 11, 22, 13, 3, 5, 214_000, dt.UTC)
+GREYLISTED = "host mx[192.0.2.25] said: 450 4.2.0 <anna@example.net>: Greylisted (in reply to RCPT TO command)"
+MESSAGE = MessageView(
+    id=uuid.UUID("019ab000-0000-7000-8000-000000000001"),
+    account_id=1,
+    login="max",
+    credential_label="Thunderbird",
+    submitted_at=SENT_AT,
+    envelope_sender="max@own.example",
+    message_id_header=None,
+    subject=None,
+    size_bytes=337,
+    client_address=None,
+    client_tls=None,
+    signatures=(),
+    pixel="not-html",
+    host="edge1",
+    queue_id="4dDm",
+    queued_at=SENT_AT,
+)
+
+
+def attempt(
+    reply: str, after_seconds: float = 1.0, status: str = "deferred", relay: str = "mx.example.net[192.0.2.25]:25"
+) -> AttemptView:
+    at = SENT_AT + dt.timedelta(seconds=after_seconds)
+    return AttemptView(at, status, "4.0.0", relay, after_seconds, (), reply, None, None, (), ())
+
+
+def story(
+    state: RecipientState,
+    *attempts: AttemptView,
+    opens: tuple[OpenView, ...] = (),
+    now_seconds: float = 60,
+    message: MessageView = MESSAGE,
+) -> Story:
+    state_at = SENT_AT + dt.timedelta(days=5)
+    recipient = RecipientView(1, "anna@example.net", None, state, state_at, attempts, opens)
+    return tell(message, recipient, QueueTimes(), dt.UTC, SENT_AT + dt.timedelta(seconds=now_seconds))
+
+
+def test_every_state_has_its_word_and_its_tone() -> None:
+    assert [state_label(state).text for state in RecipientState] == [
+        "QUEUED",
+        "DEFERRED",
+        "ACCEPTED",
+        "BOUNCED",
+        "EXPIRED",
+        "ON HOLD",
+        "CANCELLED",
+        "UNKNOWN",
+    ]
+    assert state_label(RecipientState.UNKNOWN).tone is Tone.UNSURE
+
+
+@pytest.mark.parametrize("state", RecipientState)
+def test_every_state_has_a_story_even_without_an_attempt(state: RecipientState) -> None:
+    told = story(state)
+    assert told.answer
+    assert told.proof
+    assert told.timeline
+
+
+def test_delivered_without_its_evidence_is_not_claimed() -> None:
+    assert story(RecipientState.DELIVERED).answer[0] == "We do not know what became of it."
+
+
+def test_unknown_says_where_the_evidence_ends_and_does_not_guess() -> None:
+    assert story(RecipientState.UNKNOWN).answer == (
+        "We do not know what became of it.",
+        "It was queued at 13:03:05 as 4dDm; after that the mail log of edge1 says nothing of it.",
+        "We do not guess.",
+    )
+    assert "from 13:03:06" in story(RecipientState.UNKNOWN, attempt(GREYLISTED)).answer[1]
+    lost = dataclasses.replace(MESSAGE, queue_id=None, queued_at=None, host=None)
+    assert (
+        story(RecipientState.UNKNOWN, message=lost).answer[1]
+        == "We let it through, and the mail log never spoke of it."
+    )
+
+
+def test_greylisting_is_named_with_the_next_attempt_and_the_end() -> None:
+    told = story(RecipientState.DEFERRED, attempt(GREYLISTED))
+    assert told.answer == (
+        "Not yet: mx.example.net has greylisted it, that is, it asks every new sender to come back once.",
+        "We try again at about 13:08, and give up on 27 Nov at about 13:03.",
+    )
+    assert told.advice == "Nothing is wrong, and you need not do anything."
+    assert told.timeline[-1].detail == ("13:08 (about), giving up on 27 Nov at about 13:03",)
+
+
+def test_a_retry_that_does_not_come_is_admitted() -> None:
+    told = story(RecipientState.DEFERRED, attempt(GREYLISTED), now_seconds=1000)
+    assert told.answer[1] == "The next attempt was due at about 13:08; the mail log of edge1 has not spoken of it yet."
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (
+            "connect to mx[192.0.2.25]:25: Connection refused",
+            "no mail server of example.net can be reached at the moment.",
+        ),
+        (
+            "host mx[192.0.2.25] said: 450 4.2.0 <a@b>: not now (in reply to RCPT TO command)",
+            "mx.example.net has put it off, most likely greylisted it: many servers ask a new sender "
+            "to come back once.",
+        ),
+        ("host mx[192.0.2.25] said: 452 4.2.2 full", "mx.example.net says that the recipient's mailbox is full."),
+        ("host mx[192.0.2.25] said: 451 4.3.0 trouble here", "mx.example.net has put it off."),
+        (
+            "Host or domain name not found. Name service error for name=example.net type=MX: Host not found, try again",
+            "the mail servers of example.net cannot be found in DNS at the moment.",
+        ),
+        ("lost connection with mx[192.0.2.25] while sending RCPT TO", "the connection with mx.example.net broke off."),
+    ],
+)
+def test_a_delay_is_explained_by_its_reason(reply: str, answer: str) -> None:
+    assert story(RecipientState.DEFERRED, attempt(reply)).answer[0] == f"Not yet: {answer}"
+
+
+def test_acceptance_takes_as_long_as_postfix_measured() -> None:
+    at_once = attempt("250 2.0.0 Ok", after_seconds=-0.2, status="sent")  # the log's clock counts whole seconds
+    told = story(RecipientState.DELIVERED, dataclasses.replace(at_once, delay_seconds=0.12))
+    assert told.answer == (
+        "mx.example.net took the message at 13:03:05, 0.12 s after you sent it, without encryption.",
+    )
+
+
+def test_delivery_on_our_own_server_is_no_acceptance_by_another() -> None:
+    told = story(RecipientState.DELIVERED, attempt("delivered to mailbox", status="sent", relay="local"))
+    assert told.answer[0] == "It was delivered on our own server at 13:03:06: delivered to mailbox."
+
+
+def test_a_refusal_that_no_server_spoke_is_ours() -> None:
+    told = story(RecipientState.BOUNCED, attempt("mail for example.net loops back to myself", 1, "bounced", "none"))
+    assert told.answer == ("It could not be delivered: we gave up at 13:03:06.", "The recipient did not get it.")
+    assert told.words == ("mail for example.net loops back to myself",)
+
+
+def test_an_expired_message_says_how_often_it_was_tried() -> None:
+    reply = "connect to mx[192.0.2.25]:25: Connection timed out"
+    resting = attempt(f"delivery temporarily suspended: {reply}", 400)
+    told = story(RecipientState.EXPIRED, attempt(reply), resting, attempt(reply, 800))
+    assert told.answer[0] == "It could not be delivered: we gave up on 27 Nov at 13:03:05 after 2 attempts."
+    labels = [entry.label for entry in told.timeline]
+    assert labels == [
+        "submitted",
+        "not signed",
+        "queued",
+        "attempt 1",
+        "deferred",
+        "not tried",
+        "attempt 2",
+        "deferred",
+        "gave up",
+    ]
+
+
+def test_an_open_never_counts_as_proof_and_a_machine_never_as_a_person() -> None:
+    sent = attempt("250 2.0.0 Ok", status="sent")
+    opens = tuple(
+        OpenView(SENT_AT + dt.timedelta(minutes=minute), grade, "agent GoogleImageProxy", shared=False)
+        for minute, grade in enumerate(("person", "proxy", "machine", "strange"), start=1)
+    )
+    told = story(RecipientState.DELIVERED, sent, opens=opens)
+    words = [entry.detail[0] for entry in told.timeline if entry.kind is EntryKind.OPENED]
+    assert words == [
+        "by a mail reader: someone probably looked at it. Never proof.",
+        "by a mail proxy (Gmail): a person probably looked at it. Never proof.",
+        "by a machine, such as a filter or a prefetch: it says nothing about a person.",
+        "by we do not know what. Never proof.",
+    ]
+
+
+def test_a_shared_picture_is_not_held_for_a_recipient_who_has_no_copy() -> None:
+    opens = (OpenView(SENT_AT, "person", "", shared=True),)
+    assert not [e for e in story(RecipientState.BOUNCED, opens=opens).timeline if e.kind is EntryKind.OPENED]
+
+
+def test_many_opens_are_summed_up() -> None:
+    opens = tuple(OpenView(SENT_AT + dt.timedelta(minutes=n), "machine", "", shared=False) for n in range(40))
+    told = story(RecipientState.DELIVERED, attempt("250 Ok", status="sent"), opens=opens)
+    assert told.timeline[-1].detail == ("32 more times; this was the last",)
+    assert len(told.timeline) < 20
+
+
+def test_a_message_without_a_subject_is_named_all_the_same() -> None:
+    assert (
+        about(MESSAGE, dt.UTC)
+        == '(no subject) · sent 22 Nov 2026 13:03:05 UTC by max@own.example (login max, "Thunderbird")'
+    )
+
+
+def test_the_reason_for_no_picture_is_told() -> None:
+    assert story(RecipientState.QUEUED).timeline[1].detail == ("no opened alert: plain text cannot carry a picture",)
+
+
+def test_other_servers_that_failed_are_named_and_the_last_ones_reason_once() -> None:
+    first, last = (f"connect to mx{number}[192.0.2.{number}]:25: Connection refused" for number in (1, 2))
+    tried = dataclasses.replace(attempt(last, relay="none"), troubles=(first, last))
+    told = [entry.detail for entry in story(RecipientState.DEFERRED, tried).timeline][3:6]
+    assert told == [("no server of example.net was reached",), (first,), (last,)]

@@ -1,0 +1,35 @@
+"""The same installation on PostgreSQL: outcomes, charges and the record."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from sendproof_testing import mail, oracle
+from sendproof_testing.installation import ACCEPT, REFUSE, Options
+from sendproof_testing.sandbox import running
+
+pytestmark = [pytest.mark.integration, pytest.mark.postgres]
+
+
+def test_mail_is_charged_and_recorded_on_postgresql(own_folder: Path, postgres_url: str) -> None:
+    with running(own_folder, Options(database_url=postgres_url, recipients_per_day=100)) as sandbox:
+        for number in range(10):
+            mail.submit(sandbox, [f"a{number}@{ACCEPT}", f"b{number}@{REFUSE}"], subject=f"Number {number}")
+        maillog = sandbox.installation.maillog
+        database = sandbox.database()
+
+        def all_recorded() -> bool:
+            record = oracle.attempts_in_record(database)
+            ours = [key for key in record if key[1][0] in "ab"]
+            return len(ours) == 20 and record == oracle.attempts_in_log(maillog)
+
+        mail.wait_until(all_recorded, 60, "20 recipients in the record")
+        states = oracle.states_in_record(database)
+        assert all(
+            states[key] == state for key, state in oracle.expected_states(oracle.attempts_in_log(maillog)).items()
+        )
+        with database.reading() as session:
+            used = session.scalar(text("SELECT used FROM quota_use WHERE account_id = 1"))
+        assert used == 20
+        database.close()

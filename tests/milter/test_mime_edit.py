@@ -1,0 +1,161 @@
+import base64
+import binascii
+import quopri
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sendproof_milter.mime_edit import insert_base64, insert_plain, insert_quoted_printable, insertion_point
+
+_SNIPPET = b'<img src="https://t.example/o/TOKEN.gif" width="1" height="1" alt="">'
+_MARKUP = st.lists(
+    st.sampled_from(
+        [
+            *(b"<!--", b"-->", b"<!-->", b"<!---->", b"<![CDATA[", b"]]>", b"<!--[if mso]>", b"<![endif]-->"),
+            *(b"<script>", b"</script>", b"<STYLE type=x>", b"</style >", b"<textarea", b"</textarea>", b"<title>"),
+            *(
+                b"</body>",
+                b"</BODY\r\n>",
+                b"</html>",
+                b"</body",
+                b"<body>",
+                b"text",
+                b"\r\n",
+                b" ",
+                b"=",
+                b"\xfc",
+                b"<",
+            ),
+        ]
+    ),
+    max_size=25,
+).map(b"".join)
+_HTML = _MARKUP | st.binary(max_size=60)
+_CRLF_HTML = _MARKUP.map(lambda html: html + b"\r\n")
+_QUOTED_PRINTABLE = st.lists(
+    st.sampled_from(
+        [b"=3D", b"=C3=BC", b"=\r\n", b"= \r\n", b"=\n", b"\r\n", b"\n", b"\r", b" ", b"</body>", b"</bo=64y>", b"x"]
+    ),
+    max_size=20,
+).map(b"".join)
+_ENDINGS = {
+    "only the last end of the body counts": b"<body>a</body><body>b|</body></html>",
+    "upper case, and blanks before its end": b"<BODY>a|</BODY \r\n></HTML>",
+    "without a body the end of the html": b"<html><p>a</p>|</html>",
+    "without either the end": b"<p>a</p>\r\n|",
+    "an empty document": b"|",
+    "a comment is no markup": b"<p>a|</body><!-- </body> -->",
+    "a conditional comment is a comment": b"<p>a|</body><!--[if mso]></body></html><![endif]-->",
+    "an empty comment ends where it begins": b"<!--><p>a|</body> --> ",
+    "an empty comment with one dash more": b"<!---><p>a|</body> --> ",
+    "a script is no markup": b"<p>a|</body><script>s = '</body>'</script>",
+    "a script's end may be in upper case": b"<script>s = '</body>'</SCRIPT\t><p>a|</body>",
+    "a script ends at no other name": b"<script>'</scripting></body>'</script>|</body>",
+    "a style is no markup": b"<style>/* </body> */</style>|</body>",
+    "a textarea is no markup": b"<textarea></body></textarea>|</body><textarea></body></textarea>",
+    "a title is no markup": b"<title></body></title>|</body>",
+    "CDATA is no markup": b"<svg><![CDATA[</body>]]></svg>|</body>",
+    "another tag that begins alike": b"|</body><p></bodywork></p>",
+    "a comment that never ends": b"<p>a|</body><!-- </body>",
+    "a script that never ends": b"<p>a|</body><script></body>",
+    "a tag that never ends": b"<p>a</p></body|",
+    "a slash inside the tag": b"<p>a|</body/>",
+}
+
+
+@pytest.mark.parametrize("html", _ENDINGS.values(), ids=_ENDINGS.keys())
+def test_a_pixel_goes_where_the_page_ends(html: bytes) -> None:
+    assert insertion_point(html.replace(b"|", b"")) == html.index(b"|")
+
+
+@given(_HTML)
+def test_the_place_is_an_end_tag_or_the_end(html: bytes) -> None:
+    at = insertion_point(html)
+    assert 0 <= at <= len(html)
+    assert html[at : at + 6].lower() in {b"</body", b"</html", b""}
+
+
+# Each of these can make a search begin again at every octet: two megabytes would then take hours, and this test
+# would not end.
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(b"<!--", b"<!-->", b"<script", b"<script>", b"<script></scrip", b"<![CDATA[", b"</body", b"</body ", b"<"),
+        *(b"<title><textarea>", b"<!---", b"<!--><script></script>", b"</html>", b"<style/"),
+    ],
+)
+def test_hostile_pages_are_passed_over_once(piece: bytes) -> None:
+    html = piece * (2_000_000 // len(piece))
+    assert 0 <= insertion_point(html) <= len(html)
+
+
+@given(_CRLF_HTML)
+def test_a_plain_body_keeps_every_octet_and_gains_one_line(body: bytes) -> None:
+    at = insertion_point(body)
+    edited = insert_plain(body, _SNIPPET)
+    line = _SNIPPET + b"\r\n"
+    assert edited in {body[:at] + line + body[at:], body[:at] + b"\r\n" + line + body[at:]}
+    assert line in edited.splitlines(keepends=True)
+
+
+def test_the_snippet_never_makes_a_line_too_long() -> None:
+    edited = insert_plain(b"x" * 990 + b"</body>\r\n", _SNIPPET)
+    assert max(map(len, edited.split(b"\r\n"))) <= 998  # RFC 5322 section 2.1.1
+
+
+@given(_HTML)
+def test_quoted_printable_grows_by_just_the_snippet(html: bytes) -> None:
+    body = quopri.encodestring(html + b"\r\n</body>\r\n").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    decoded = binascii.a2b_qp(body)
+    at = insertion_point(decoded)
+    edited = insert_quoted_printable(body, _SNIPPET)
+    tail = b"\r\n" if at == len(decoded) else b""
+    assert binascii.a2b_qp(edited) == decoded[:at] + _SNIPPET + tail + decoded[at:]
+    assert max(map(len, edited.splitlines())) <= 76
+
+
+@given(_QUOTED_PRINTABLE)
+@example(b"text\r</body>\n")  # a lone CR ends no line
+def test_quoted_printable_by_another_encoder_grows_by_just_the_snippet_too(body: bytes) -> None:
+    decoded = binascii.a2b_qp(body)
+    at = insertion_point(decoded)
+    tail = b"\r\n" if at == len(decoded) else b""
+    edited = insert_quoted_printable(body, _SNIPPET)
+    assert binascii.a2b_qp(edited) == decoded[:at] + _SNIPPET + tail + decoded[at:]
+
+
+@pytest.mark.parametrize("body", [b"text=", b"a=b</body>", b"==41</body>", b"=\r</body>\n", b"=4\r\n</body>"])
+def test_a_broken_escape_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match="quoted-printable"):
+        insert_quoted_printable(body, _SNIPPET)
+
+
+@given(_HTML)
+def test_quoted_printable_keeps_every_octet_before_and_after(html: bytes) -> None:
+    body = quopri.encodestring(html + b"</body>\r\n").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    edited = insert_quoted_printable(body, _SNIPPET)
+    inserted = len(edited) - len(body)
+    begin = next(i for i in range(len(body) + 1) if edited[:i] + edited[i + inserted :] == body)
+    soft = edited[begin : begin + inserted].replace(b"=\r\n", b"").replace(b"\r\n", b"")
+    assert _SNIPPET.replace(b"=", b"=3D") in soft + soft
+
+
+def test_a_snippet_in_the_middle_of_a_line_stands_between_soft_breaks() -> None:
+    edited = insert_quoted_printable(b"<p>3 =C2=B7 4 =3D 12</p></body>\r\n", b'<img src="x">')
+    assert edited == b'<p>3 =C2=B7 4 =3D 12</p>=\r\n<img src=3D"x">=\r\n</body>\r\n'
+
+
+@given(_HTML)
+def test_base64_grows_by_just_the_snippet(html: bytes) -> None:
+    at = insertion_point(html)
+    edited = insert_base64(base64.encodebytes(html).replace(b"\n", b"\r\n"), _SNIPPET)
+    assert base64.b64decode(edited) == html[:at] + _SNIPPET + html[at:]
+    assert all(re.fullmatch(rb"[A-Za-z0-9+/=]{1,76}\r\n", line) for line in edited.splitlines(keepends=True))
+
+
+@pytest.mark.parametrize("body", [b"PGh0b!!", b"PGh", b"YQ==YQ==", b"PGh0bWw+\r\n-- \r\na list's footer\r\n", b"\xff"])
+def test_what_is_no_base64_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"base64|padding|characters|data"):
+        insert_base64(body, _SNIPPET)

@@ -1,0 +1,293 @@
+"""Lay a private installation out in a folder: render every template, seed the database. Starts nothing."""
+
+import datetime as dt
+import enum
+import grp
+import os
+import pwd
+import re
+import secrets as random_source
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from sqlalchemy.orm import Session
+
+from sendproof_core import directory, schema_version
+from sendproof_core.database import Database, open_database
+from sendproof_core.errors import UserError
+from sendproof_core.schema import Account
+from sendproof_core.secrets_store import SecretsStore
+from sendproof_core.states import KeyState
+from sendproof_testing import certificates
+from sendproof_testing.ports import PortBlock
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+_TEMPLATES = Path(__file__).parent / "templates"
+HOSTNAME = "edge1.relay.example"
+PROVIDER_DOMAIN = "relay.example"
+NOTICES_DOMAIN = "notices.relay.example"
+OWN_DOMAIN = "own.example"
+SELECTOR = "sp1"
+LOGIN = "max"
+
+# What the receiving servers do, by the domain of the recipient. Any other domain is taken like `ACCEPT`.
+ACCEPT = "accept.example"
+GREYLIST = "greylist.example"
+REFUSE = "refuse.example"
+UNREACHABLE = "unreachable.example"
+
+
+class Keys(enum.StrEnum):
+    """Which domains have an active DKIM key."""
+
+    OWN = "own"
+    PROVIDER = "provider"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a sandbox differs from the ordinary one."""
+
+    keys: Keys = Keys.BOTH
+    recipients_per_day: int = 1_000_000
+    tracking: bool = True
+    time_zone: str = "UTC"
+    notice_address: str | None = f"{LOGIN}@{OWN_DOMAIN}"
+    database_url: str | None = None
+    base_port: int | None = None
+    greylist_seconds: int = 3
+    minimal_backoff_seconds: int = 4
+    maximal_backoff_seconds: int = 60
+    queue_run_seconds: int = 2
+    lifetime_seconds: int = 432_000
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who a client signs in as; the password opens the site, too."""
+
+    login: str
+    password: str
+    address: str
+
+
+class Installation:
+    """Files, ports and logins of one sandbox."""
+
+    def __init__(self, home: Path, options: Options, ports: PortBlock, now: dt.datetime) -> None:
+        self.home = home
+        self.options = options
+        self.submission_port = ports.take()
+        self.submissions_port = ports.take()
+        self.mx_port = ports.take()
+        self.greylist_port = ports.take()
+        self.refuse_port = ports.take()
+        self.unreachable_port = ports.take()
+        self.web_port = ports.take()
+        self.postfix_config = home / "postfix"
+        self.receiver_config = home / "receiver"
+        self.maillog = home / "log" / "mail.log"
+        self.receiver_maillog = home / "log" / "receiver.log"
+        self.mail_folder = home / "mail"
+        self.milter_socket = home / "run" / "milter.sock"
+        self.postgrey_socket = home / "spool-receiver" / "private" / "postgrey"
+        self.sasl_socket = home / "spool" / "private" / "auth"
+        self.config = home / "sendproof.toml"
+        self.certificate = home / "tls" / "certificate.pem"
+        self.certificate_key = home / "tls" / "key.pem"
+        self.passwd_file = home / "dovecot" / "passwd"
+        self.dovecot_config = home / "dovecot" / "dovecot.conf"
+        self.public_keys = home / "public-keys"
+        self.web_url = f"http://127.0.0.1:{self.web_port}"
+        self.database_url = options.database_url or f"sqlite:///{home}/sendproof.db"
+        self.login = Login(LOGIN, random_source.token_urlsafe(12), f"{LOGIN}@{OWN_DOMAIN}")
+        self._notices = Login("notices", random_source.token_urlsafe(12), f"notices@{NOTICES_DOMAIN}")
+        self._lay_out(now)
+
+    @property
+    def secrets(self) -> SecretsStore:
+        """The installation's secret files."""
+        return SecretsStore(self.home / "secrets")
+
+    def _lay_out(self, now: dt.datetime) -> None:
+        for name in ("log", "run", "journal", "tls", "dovecot", "postgrey", "mail"):
+            (self.home / name).mkdir()
+        mail_user, mail_group = _ids("nobody", "nogroup")
+        os.chown(self.mail_folder, mail_user, mail_group)
+        postgrey_user, postgrey_group = _ids("postgrey", "postgrey")
+        os.chown(self.home / "postgrey", postgrey_user, postgrey_group)
+        certificates.make(self.certificate, self.certificate_key, ("localhost", HOSTNAME), now)
+        self.secrets.create()
+        password_file = self.home / "secrets" / "notices.password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(self._notices.password + "\n")
+        variables = self._variables(mail_user, mail_group)
+        self._render_postfix(variables)
+        _render(_REPOSITORY / "postfix-conf" / "dovecot.conf.j2", self.dovecot_config, variables)
+        self.config.touch(mode=0o600)  # with a database URL it holds a password
+        _render(_TEMPLATES / "sendproof.toml.j2", self.config, variables)
+        (self.home / "sendproof.db").touch(mode=0o600)
+        database = open_database(self.database_url)
+        schema_version.upgrade(database)
+        self._seed(database, now)
+        self.passwd_file.touch(mode=0o640)
+        os.chown(self.passwd_file, 0, _ids("dovecot", "dovecot")[1])
+        directory.sync_passwd_file(database, self.passwd_file)
+        database.close()
+
+    def _variables(self, mail_user: int, mail_group: int) -> dict[str, object]:
+        options = self.options
+        return {
+            "home": self.home,
+            "hostname": HOSTNAME,
+            "notices_login": self._notices.login,
+            "notices_address": self._notices.address,
+            "database_url": self.database_url,
+            "web_url": self.web_url,
+            "web_port": self.web_port,
+            "maillog": self.maillog,
+            "milter_socket": self.milter_socket,
+            "submission_port": self.submission_port,
+            "submissions_port": self.submissions_port,
+            "mx_port": self.mx_port,
+            "greylist_port": self.greylist_port,
+            "refuse_port": self.refuse_port,
+            "postgrey_socket": "private/postgrey",
+            "sasl_socket": "private/auth",
+            "sasl_socket_path": self.sasl_socket,
+            "passwd_file": self.passwd_file,
+            "dovecot_run": self.home / "run" / "dovecot",
+            "dovecot_log": self.home / "log" / "dovecot.log",
+            "tls_certificate": self.certificate,
+            "tls_key": self.certificate_key,
+            "tls_policy": "may",
+            "mail_folder": self.mail_folder,
+            "mail_user": mail_user,
+            "mail_group": mail_group,
+            "minimal_backoff_seconds": options.minimal_backoff_seconds,
+            "maximal_backoff_seconds": options.maximal_backoff_seconds,
+            "queue_run_seconds": options.queue_run_seconds,
+            "lifetime_seconds": options.lifetime_seconds,
+        }
+
+    def _render_postfix(self, variables: dict[str, object]) -> None:
+        ours = _REPOSITORY / "postfix-conf"
+        self._render_instance(
+            self.postfix_config,
+            {**variables, "queue_directory": self.home / "spool"},
+            main=(_TEMPLATES / "stock-main.cf.j2", ours / "main.cf.j2", _TEMPLATES / "submission-main.cf.j2"),
+            master=(_TEMPLATES / "stock-master.cf.j2", ours / "master.cf.j2"),
+            local_ports=(self.submission_port, self.submissions_port),
+        )
+        ports = {
+            GREYLIST: self.greylist_port,
+            REFUSE: self.refuse_port,
+            UNREACHABLE: self.unreachable_port,
+            "": self.mx_port,
+        }
+        transport = "".join(f"/{re.escape(domain)}$/ smtp:[127.0.0.1]:{port}\n" for domain, port in ports.items())
+        (self.postfix_config / "transport").write_text(transport)
+        receiver = {
+            **variables,
+            "hostname": "mx.receiver.example",
+            "queue_directory": self.home / "spool-receiver",
+            "maillog": self.receiver_maillog,
+        }
+        self._render_instance(
+            self.receiver_config,
+            receiver,
+            main=(_TEMPLATES / "stock-main.cf.j2", _TEMPLATES / "receiver-main.cf.j2"),
+            master=(_TEMPLATES / "stock-master.cf.j2", _TEMPLATES / "receiver-master.cf.j2"),
+            local_ports=(),
+        )
+        (self.receiver_config / "refusals").write_text("/./ 550 5.1.1 No mailbox here by that name\n")
+
+    def _render_instance(
+        self,
+        folder: Path,
+        variables: dict[str, object],
+        *,
+        main: tuple[Path, ...],
+        master: tuple[Path, ...],
+        local_ports: tuple[int, ...],
+    ) -> None:
+        folder.mkdir()
+        data = self.home / f"data-{folder.name}"
+        data.mkdir()
+        os.chown(data, *_ids("postfix", "postfix"))
+        Path(str(variables["queue_directory"])).mkdir()
+        # On loopback only, whatever inet_interfaces says.
+        addresses = {name: f"127.0.0.1:{variables[name]}" for name in ("submission_port", "submissions_port")}
+        all_variables = {
+            **variables,
+            **(addresses if local_ports else {}),
+            "config_directory": folder,
+            "data_directory": data,
+            "maillog_folder": self.home / "log",
+        }
+        for name, parts in (("main.cf", main), ("master.cf", master)):
+            text = "\n".join(_rendered(part, all_variables) for part in parts)
+            (folder / name).write_text(text)
+
+    def _seed(self, database: Database, now: dt.datetime) -> None:
+        options = self.options
+        with database.writing() as session:
+            directory.add_plan(session, "sandbox", options.recipients_per_day)
+            directory.add_plan(session, "notices", None)
+            owner = self._add_login(session, self.login, "sandbox", OWN_DOMAIN, now)
+            owner.notice_address = options.notice_address
+            self._add_login(session, self._notices, "notices", NOTICES_DOMAIN, now)
+            directory.add_domain(session, PROVIDER_DOMAIN, None, now)
+            signing = {
+                Keys.OWN: (OWN_DOMAIN, NOTICES_DOMAIN),
+                Keys.PROVIDER: (PROVIDER_DOMAIN,),
+                Keys.BOTH: (OWN_DOMAIN, NOTICES_DOMAIN, PROVIDER_DOMAIN),
+            }[options.keys]
+            records = []
+            for name in signing:
+                found = directory.find_domain(session, name)
+                key = directory.add_dkim_key(
+                    session, found, selector=SELECTOR, secrets=self.secrets, state=KeyState.ACTIVE, now=now
+                )
+                records.append(directory.dkim_record(found, key))
+            # OpenDKIM's TestPublicKeys: name and record on one line.
+            self.public_keys.write_text("".join(f"{item.name} {''.join(item.strings)}\n" for item in records))
+
+    def _add_login(self, session: Session, login: Login, plan: str, domain: str, now: dt.datetime) -> Account:
+        account = directory.add_account(
+            session,
+            login=login.login,
+            password=login.password,
+            plan_name=plan,
+            time_zone=self.options.time_zone,
+            tracking=self.options.tracking,
+            notice_address=None,
+            now=now,
+        )
+        directory.add_credential(
+            session, account, login=login.login, label="Sandbox client", secret=login.password, now=now
+        )
+        directory.add_domain(session, domain, account, now)
+        return account
+
+
+def _rendered(template: Path, variables: dict[str, object]) -> str:
+    text = template.read_text(encoding="utf-8")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - no HTML
+    return environment.from_string(text).render(variables)
+
+
+def _render(template: Path, target: Path, variables: dict[str, object]) -> None:
+    target.write_text(_rendered(template, variables), encoding="utf-8")
+
+
+def _ids(user: str, group: str) -> tuple[int, int]:
+    try:
+        return pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise UserError(
+            f"this machine has no user or group {error.args[0].split(': ')[-1]}; `make setup` installs the packages "
+            "that bring them."
+        ) from None

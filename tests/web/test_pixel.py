@@ -1,0 +1,80 @@
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from sendproof_core import journal_records, tokens
+from sendproof_core.journal_records import Opened
+from sendproof_core.tokens import Purpose, Token
+from sendproof_testing import sample_record
+from sendproof_testing.sample_record import OFFER_ID
+from sendproof_testing.visitor import Visitor
+from sendproof_web import services
+from sendproof_web.pixel import GIF
+
+NOW = sample_record.SENT_AT + dt.timedelta(minutes=40)
+
+
+def token(app: Flask, *, purpose: Purpose = Purpose.PIXEL, lives: dt.timedelta = dt.timedelta(days=1)) -> str:
+    with app.app_context():
+        (number, key), *_ = services.services().token_keys.items()
+    return tokens.make(Token(purpose, OFFER_ID, 2, NOW + lives), number, key)
+
+
+def forged(app: Flask) -> str:
+    genuine = token(app)
+    return genuine[:-1] + ("A" if genuine[-1] != "A" else "B")
+
+
+def test_the_image_is_43_octets() -> None:
+    assert len(GIF) == 43
+    assert GIF.startswith(b"GIF89a\x01\x00\x01\x00")
+
+
+def test_every_token_gets_the_same_answer(app: Flask, stranger: Visitor, journal: Path) -> None:
+    expired = token(app, lives=dt.timedelta(days=-1))
+    answers = [stranger.get(f"/o/{text}.gif") for text in (token(app), forged(app), expired, "x", "%00", "ü" * 56)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.data for answer in answers} == {GIF}
+    assert len({str(sorted(answer.headers)) for answer in answers}) == 1
+    assert len(journal.read_bytes().splitlines()) == 1
+
+
+def test_the_answer_is_not_cached_and_carries_no_cookie(app: Flask, max_: Visitor, journal: Path) -> None:
+    answer = max_.get(f"/o/{token(app)}.gif")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Type"] == "image/gif"
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert "Set-Cookie" not in answer.headers
+    assert journal.exists()
+
+
+def test_a_valid_token_leaves_one_line_in_the_journal(app: Flask, stranger: Visitor, journal: Path) -> None:
+    stranger.client.get(f"/o/{token(app)}.gif", headers={"User-Agent": "Thunderbird\x9b" + "x" * 900})
+    (line,) = journal.read_bytes().splitlines()
+    record = journal_records.from_line(line)
+    assert isinstance(record, Opened)
+    assert (record.at, record.message_id, record.recipient_number, record.grade) == (NOW, OFFER_ID, 2, "person")
+    assert len(record.user_agent) == 500
+
+
+def test_a_head_request_is_a_machines(app: Flask, stranger: Visitor, journal: Path) -> None:
+    answer = stranger.client.head(f"/o/{token(app)}.gif", headers={"User-Agent": "Mozilla/5.0 Firefox/140.0"})
+    assert (answer.status_code, answer.data) == (200, b"")
+    record = journal_records.from_line(journal.read_bytes().splitlines()[0])
+    assert isinstance(record, Opened)
+    assert record.grade == "machine"
+
+
+def test_the_image_comes_without_journal_and_database(
+    app: Flask, stranger: Visitor, journal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.mkdir()  # no line can be written
+    try:
+        with app.app_context():
+            services.services().database.close()
+        assert stranger.get(f"/o/{token(app)}.gif").data == GIF
+        assert "open_not_journalled" in caplog.text
+    finally:
+        journal.rmdir()

@@ -1,0 +1,80 @@
+"""Write docs/settings.md from the declarations: `.venv/bin/python tools/settings_page.py > docs/settings.md`."""
+
+import dataclasses
+import sys
+import typing
+
+from sendproof_core import settings
+from sendproof_core.queue_times import QueueTimes
+from sendproof_logparser.settings import LogparserSettings
+from sendproof_milter.settings import MilterSettings
+from sendproof_notices.settings import NoticesSettings
+from sendproof_web.settings import WebSettings
+
+TABLES: tuple[type, ...] = (
+    settings.HostSettings,
+    settings.DatabaseSettings,
+    settings.SecretsSettings,
+    settings.SiteSettings,
+    settings.SaslSettings,
+    QueueTimes,
+    MilterSettings,
+    LogparserSettings,
+    WebSettings,
+    NoticesSettings,
+)
+
+HEAD = """# Settings
+
+One file, `/etc/sendproof/sendproof.toml`, read by every program at its start. A setting that is missing, unknown, of
+the wrong type or out of bounds is named in one sentence, with exit status 2. `tools/settings_page.py` writes this page.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return HEAD + "".join(_section(kind) for kind in TABLES)
+
+
+def _section(kind: type) -> str:
+    name = typing.cast("str", vars(kind)["TABLE"])
+    lines = [f"\n## [{name}]\n", "| setting | type | default | meaning |", "|---|---|---|---|"]
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        default = "required" if field.default is dataclasses.MISSING else f"`{_toml(field.default)}`"
+        sentence = str(field.metadata["sentence"]).replace("|", "\\|")
+        lines.append(
+            f"| `{field.name}` | {_type(hints[field.name])} | {default} | {sentence}{_bounds(field.metadata)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return "[]" if not value else repr(list(value))
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _type(hint: object) -> str:
+    words = {str: "text", int: "whole number", float: "number", bool: "true/false"}
+    if typing.get_origin(hint) is tuple:
+        return "list"
+    for kind, word in words.items():
+        if hint is kind:
+            return word
+    return "path"
+
+
+def _bounds(metadata: typing.Mapping[str, typing.Any]) -> str:
+    low, high = metadata["at_least"], metadata["at_most"]
+    if low is None and high is None:
+        return ""
+    return f" At least {low}." if high is None else f" {low} to {high}."
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,98 @@
+"""``sendproof-web``: read the settings, check what can be checked, run gunicorn."""
+
+import contextlib
+import logging
+import socket
+from pathlib import Path
+
+import click
+import gunicorn.app.base  # type: ignore[import-untyped] # it has no types
+import gunicorn.config  # type: ignore[import-untyped] # it has no types
+import gunicorn.glogging  # type: ignore[import-untyped] # it has no types
+from flask import Flask
+
+from sendproof_core import schema_version
+from sendproof_core.database import open_database
+from sendproof_core.errors import UserError, guarded
+from sendproof_core.journal import check_folder
+from sendproof_core.own_log import configure
+from sendproof_core.settings import DEFAULT_PATH, DatabaseSettings, SettingsFile, load
+from sendproof_web.app import create_app
+from sendproof_web.settings import WebSettings
+
+
+class _OwnLog(gunicorn.glogging.Logger):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's events in our own log; requests are the proxy's to log."""
+
+    def setup(self, cfg: gunicorn.config.Config) -> None:
+        del cfg
+        self.error_log.setLevel(logging.INFO)
+
+
+class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn with our settings; every worker makes its own application after the fork."""
+
+    def __init__(self, settings_file: SettingsFile, web: WebSettings) -> None:
+        self._settings_file = settings_file
+        self._web = web
+        super().__init__()
+
+    def load_config(self) -> None:
+        options = {
+            "bind": self._web.listen,
+            "workers": self._web.workers,
+            "threads": self._web.threads,
+            "worker_class": "gthread",
+            "proc_name": "sendproof-web",
+            "logger_class": _OwnLog,
+            "control_socket_disable": True,
+            "graceful_timeout": 10,
+            "limit_request_line": 2048,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return create_app(self._settings_file)
+
+
+def serve(config: Path) -> None:
+    """Run the site with these settings until SIGTERM.
+
+    Raises:
+        UserError: something is missing or wrong; nothing was started.
+    """
+    configure("sendproof-web")
+    settings_file = load(config)
+    web = settings_file.table(WebSettings)
+    check_folder(web.journal)
+    check_address(web)
+    with contextlib.closing(open_database(settings_file.table(DatabaseSettings).url)) as database:
+        schema_version.check(database)
+    create_app(settings_file)  # every other setting and secret is checked before the fork; connects to nothing
+    _Server(settings_file, web).run()
+
+
+def check_address(web: WebSettings) -> None:
+    """Raise UserError unless the address can be listened on."""
+    host, port = web.address()
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        raise UserError(f"[web] listen: {web.listen} cannot be used ({error.strerror}); choose another port.") from None
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), default=DEFAULT_PATH, show_default=True)
+def _command(config: Path) -> None:
+    """Show transcripts to senders, and answer pixels."""
+    guarded(lambda: serve(config))
+
+
+def main() -> None:
+    """Entry point."""
+    _command()

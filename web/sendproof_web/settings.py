@@ -1,0 +1,39 @@
+"""``[web]`` in sendproof.toml."""
+
+import re
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+
+from sendproof_core.errors import UserError
+from sendproof_core.settings import setting
+
+_LISTEN = re.compile(r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+)\]|(?P<plain>[^:\[\]\s]+)):(?P<port>\d{1,5})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings:
+    """How the site runs."""
+
+    TABLE: typing.ClassVar = "web"
+    listen: str = setting("Address and port, such as 127.0.0.1:8025 or [::1]:8025; put a TLS proxy before it.")
+    journal: Path = setting("The site's journal of opened messages; the logparser reads it.")
+    workers: int = setting("Processes that answer requests.", default=2, at_least=1, at_most=64)
+    threads: int = setting("Requests that one process answers at once.", default=8, at_least=1, at_most=64)
+    trusted_proxies: int = setting(
+        "How many proxies stand before the site: so many entries of X-Forwarded-For are believed.",
+        default=0,
+        at_least=0,
+        at_most=5,
+    )
+
+    def address(self) -> tuple[str, int]:
+        """Host and port of ``listen``.
+
+        Raises:
+            UserError: it is not of that form.
+        """
+        found = _LISTEN.fullmatch(self.listen)
+        if found is None or not 0 < int(found["port"]) < 65536:
+            raise UserError(f"[web] listen must be an address and a port, such as 127.0.0.1:8025, not {self.listen!r}.")
+        return found["bracketed"] or found["plain"], int(found["port"])
