@@ -170,6 +170,7 @@ def test_the_lock_files_versions_become_constraints(run: Run, tmp_path: Path, on
     assert (tmp_path / "constraints").read_text() == "click==8.4.2 psycopg==3.3.9"
 
 
+@pytest.mark.integration
 def test_postfixs_settings_are_applied_once_and_then_left_alone(
     run: Run, tmp_path: Path, one_machine: dict[str, Any]
 ) -> None:

@@ -17,6 +17,8 @@ from sendproof_testing.milter_peer import MtaSession, mta_session
 from sendproof_testing.processes import Program
 from sendproof_testing.submissions import submission
 
+pytestmark = pytest.mark.integration  # starts servers
+
 _PATIENCE_SECONDS = 20.0
 
 

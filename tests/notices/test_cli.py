@@ -12,6 +12,8 @@ import pytest
 from sendproof_core import clock, schema_version
 from sendproof_testing.submission_server import SubmissionServer
 
+pytestmark = pytest.mark.integration  # starts servers
+
 PROGRAM = [sys.executable, "-c", "from sendproof_notices.cli import main; main()"]
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from sendproof_testing import sample_site
 
+pytestmark = pytest.mark.integration  # starts servers
+
 PROGRAM = [sys.executable, "-c", "from sendproof_web.cli import main; main()", "--config"]
 
 
