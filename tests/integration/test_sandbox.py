@@ -69,6 +69,27 @@ def test_it_prints_one_line_serves_and_leaves_nothing_behind(tmp_path: Path, num
     assert list(folder.rglob("*.sock")) == []
 
 
+def test_a_program_that_dies_is_started_again(tmp_path: Path) -> None:
+    process, description = start("--dir", str(tmp_path / "box"))
+    for name in ("logparser", "web"):
+        os.kill(int(str(description[f"{name}_pid"])), signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(4)
+    for attempt in range(100):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", int(str(description["web_port"]))), 5),
+        ):
+            break
+        assert attempt < 99
+        time.sleep(0.1)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "started logparser again" in errors
+    assert "started web again" in errors
+
+
 def test_without_keep_the_folder_goes_too(tmp_path: Path) -> None:
     folder = tmp_path / "box"
     process, _ = start("--dir", str(folder))

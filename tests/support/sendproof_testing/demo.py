@@ -176,14 +176,12 @@ def _print_transcripts(sandbox: Sandbox, transcript: Transcript) -> None:
 def _print_signatures(sandbox: Sandbox) -> tuple[dkim_verifier.Verdict, ...]:
     copies = mail.received_by(sandbox.installation.mail_folder, next(iter(RECIPIENTS)))
     verdicts = dkim_verifier.verify(copies[0], sandbox.installation.public_keys) if copies else ()
-    table = Table(title="OpenDKIM on the copy that Anna's server received", title_justify="left", title_style="bold")
-    for column in ("d=", "s=", "verdict"):
-        table.add_column(column)
+    table = Table("d=", "s=", "verdict")
     for verdict in verdicts:
         table.add_row(
             verdict.domain, verdict.selector, Text(verdict.result, style="green" if verdict.passed else "red")
         )
-    console.print()
+    console.print("\n[bold]The signatures[/], as OpenDKIM sees them on the copy that Anna's server received")
     console.print(table)
     return verdicts
 

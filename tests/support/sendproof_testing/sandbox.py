@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,7 @@ _POSTFIX_DAEMONS = Path("/usr/lib/postfix/sbin")
 # A unix socket's path has 107 octets at the most, and Dovecot's names are long.
 _LONGEST_HOME = 60
 _START_SECONDS = 60.0
+_LOOK_EVERY_SECONDS = 0.5
 _NEEDED = {
     "postfix": "/usr/sbin/postfix",
     "dovecot-core": "/usr/sbin/dovecot",
@@ -80,12 +82,19 @@ class Sandbox:
         return open_database(self.installation.database_url)
 
     def restart(self, name: str) -> Program:
-        """Start a program anew that has ended or was killed."""
+        """Start a program anew that has ended or was killed; returns when it answers."""
         program = self.programs[name]
         if program.running:
             program.end()
-        self._starters()[name]()
+        self._starters()[name]()()
         return self.programs[name]
+
+    def revive(self) -> list[str]:
+        """Start again what has died, as systemd would (`Restart=always`); the names."""
+        dead = [name for name, program in self.programs.items() if not program.running]
+        for name in dead:
+            self.restart(name)
+        return dead
 
     def command(self, *arguments: str) -> list[str]:
         """The argument list of a `sendproof` call on this installation."""
@@ -125,7 +134,7 @@ class Sandbox:
             "dkim_public_keys": str(made.public_keys),
             "certificate": str(made.certificate),
             "folder": str(made.home),
-            "pids": {name: program.process.pid for name, program in self.programs.items()},
+            **{f"{name}_pid": program.process.pid for name, program in self.programs.items()},
             "pid": os.getpid(),
         }
 
@@ -316,7 +325,9 @@ def _stay(folder: Path | None, options: Options, *, keep: bool) -> None:
             removable = not keep
             click.echo(json.dumps(sandbox.description()))
             while True:
-                signal.pause()
+                time.sleep(_LOOK_EVERY_SECONDS)
+                for name in sandbox.revive():
+                    click.echo(f"sandbox: started {name} again", err=True)
     finally:
         if removable:
             shutil.rmtree(where)
