@@ -7,7 +7,7 @@ whole is stored line by line inside the same transaction, and a line that still 
 import datetime as dt
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy import Table, bindparam, delete, insert, select, update
@@ -18,7 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sendproof_core.database import Database
 from sendproof_core.errors import UserError
 from sendproof_core.identity import QueueFileKey
-from sendproof_core.journal_records import Admitted, Opened, Refused
+from sendproof_core.journal_records import Admitted
 from sendproof_core.schema import (
     Attempt,
     Base,
@@ -33,15 +33,14 @@ from sendproof_core.schema import (
     UnknownLine,
 )
 from sendproof_core.states import RecipientState
-from sendproof_logparser import remote_queue_id
-from sendproof_logparser.grammar import Disposition, may_be_kept
+from sendproof_logparser import record_rows
+from sendproof_logparser.grammar import Disposition
 from sendproof_logparser.position import Position
 from sendproof_logparser.queue_file import QueueFileCopy, QueueFiles, RecipientCopy
 from sendproof_logparser.transcript import (
     Attempted,
     Change,
     DeliveryKey,
-    DeliveryState,
     ProcessKey,
     QueueFileDisposed,
     QueueFileFacts,
@@ -49,7 +48,6 @@ from sendproof_logparser.transcript import (
 
 # Of values in one IN (...): far below SQLite's 32,766 and PostgreSQL's 65,535.
 _AT_A_TIME = 1_000
-_UNKNOWN_LINE_OCTETS = 4_000
 # Nothing was heard of a recipient for this much longer than Postfix keeps trying.
 _SILENCE = dt.timedelta(days=1)
 _log = logging.getLogger(__name__)
@@ -236,7 +234,15 @@ def _apply_together(
 ) -> dict[DeliveryKey, int]:
     changes = [change for line in batch.lines for change in line.changes]
     changes += batch.closing_changes
-    _insert(connection, _table(UnknownLine), [_unknown(line, batch.now) for line in batch.lines if line.is_unknown])
+    _insert(
+        connection,
+        _table(UnknownLine),
+        [
+            record_rows.unknown_line(line.source, line.offset, line.raw, batch.now)
+            for line in batch.lines
+            if line.is_unknown
+        ],
+    )
     return _apply(connection, changes, delivery_ids)
 
 
@@ -248,7 +254,11 @@ def _apply_one_by_one(
             with connection.begin_nested():
                 delivery_ids = _apply(connection, line.changes, delivery_ids)
                 if line.is_unknown:
-                    _insert(connection, _table(UnknownLine), [_unknown(line, batch.now)])
+                    _insert(
+                        connection,
+                        _table(UnknownLine),
+                        [record_rows.unknown_line(line.source, line.offset, line.raw, batch.now)],
+                    )
         except (SQLAlchemyError, ValueError, OverflowError) as error:
             if _is_away(error):
                 raise
@@ -256,7 +266,11 @@ def _apply_one_by_one(
                 "event=line-refused source=%s offset=%d error=%s", line.source, line.offset, type(error).__name__
             )
             with connection.begin_nested():
-                _insert(connection, _table(UnknownLine), [_unknown(line, batch.now)])
+                _insert(
+                    connection,
+                    _table(UnknownLine),
+                    [record_rows.unknown_line(line.source, line.offset, line.raw, batch.now)],
+                )
     return delivery_ids
 
 
@@ -272,9 +286,17 @@ def _apply(
     _insert_messages(connection, queue_files.admitted)
     _save_queue_files(connection, queue_files.all())
     delivery_ids = _save_deliveries(connection, queue_files, delivery_ids)
-    _insert(connection, _table(Attempt), [_attempt(*attempt, delivery_ids) for attempt in queue_files.attempts])
-    _insert(connection, _table(Refusal), [_fitted(_table(Refusal), _refusal(record)) for record in queue_files.refused])
-    _insert(connection, _table(Open), [_fitted(_table(Open), _open(record)) for record in queue_files.opened])
+    _insert(
+        connection, _table(Attempt), [record_rows.attempt(*attempt, delivery_ids) for attempt in queue_files.attempts]
+    )
+    _insert(
+        connection,
+        _table(Refusal),
+        [_fitted(_table(Refusal), record_rows.refusal(record)) for record in queue_files.refused],
+    )
+    _insert(
+        connection, _table(Open), [_fitted(_table(Open), record_rows.opened(record)) for record in queue_files.opened]
+    )
     return delivery_ids
 
 
@@ -320,15 +342,8 @@ def _queue_file_copy(row: Any) -> QueueFileCopy:  # a Row's columns have no stat
         key=QueueFileKey(row.host, row.instance, row.queue_id),
         disposition=Disposition(row.disposition) if row.disposition else None,
         changed=False,
-        **{name: getattr(row, name) for name in _COPIED},
+        **{name: getattr(row, name) for name in record_rows.COPIED},
     )
-
-
-# Columns of `queue_files` that a copy has under the same name.
-_COPIED = (
-    "born_at", "message_id", "message_id_header", "envelope_sender", "client", "login", "size_bytes", "recipient_count",
-    "parent_queue_id", "disposed_at", "removed_at",
-)  # fmt: skip
 
 
 def _insert_messages(connection: Connection, admitted: list[Admitted]) -> None:
@@ -337,7 +352,10 @@ def _insert_messages(connection: Connection, admitted: list[Admitted]) -> None:
         return
     table = _table(Message)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    rows = [_fitted(table, _message(record)) for record in {record.message_id: record for record in admitted}.values()]
+    rows = [
+        _fitted(table, record_rows.message(record))
+        for record in {record.message_id: record for record in admitted}.values()
+    ]
     connection.execute(dialect.insert(table).on_conflict_do_nothing(index_elements=[table.c.id]), rows)
 
 
@@ -345,20 +363,32 @@ def _save_queue_files(connection: Connection, queue_files: list[QueueFileCopy]) 
     table, recipients = _table(QueueFile), _table(Recipient)
     new = [queue_file for queue_file in queue_files if queue_file.id is None]
     changed = [queue_file for queue_file in queue_files if queue_file.changed and queue_file.id is not None]
-    _update(connection, table, [{"b_id": queue_file.id, **_queue_file(queue_file)} for queue_file in changed])
+    _update(
+        connection, table, [{"b_id": queue_file.id, **record_rows.queue_file(queue_file)} for queue_file in changed]
+    )
     ids = _insert_numbered(
-        connection, table, [_queue_file(queue_file) for queue_file in new], "host", "instance", "queue_id", "born_at"
+        connection,
+        table,
+        [record_rows.queue_file(queue_file) for queue_file in new],
+        "host",
+        "instance",
+        "queue_id",
+        "born_at",
     )
     for queue_file, row_id in zip(new, ids, strict=True):
         queue_file.id = row_id
 
     pairs = [(file, recipient) for file in queue_files for recipient in file.recipients if recipient.changed]
     known = [
-        {"b_id": recipient.id, **_recipient(file, recipient)} for file, recipient in pairs if recipient.id is not None
+        {"b_id": recipient.id, **record_rows.recipient(file, recipient)}
+        for file, recipient in pairs
+        if recipient.id is not None
     ]
     _update(connection, recipients, known)
     unknown = [(file, recipient) for file, recipient in pairs if recipient.id is None]
-    ids = _insert_numbered(connection, recipients, [_recipient(*pair) for pair in unknown], "queue_file_id", "address")
+    ids = _insert_numbered(
+        connection, recipients, [record_rows.recipient(*pair) for pair in unknown], "queue_file_id", "address"
+    )
     for (_, recipient), row_id in zip(unknown, ids, strict=True):
         recipient.id = row_id
 
@@ -368,13 +398,17 @@ def _save_deliveries(
 ) -> dict[DeliveryKey, int]:
     table = _table(Delivery)
     known = [state for key, state in queue_files.deliveries.items() if key in delivery_ids]
-    _update(connection, table, [{"b_id": delivery_ids[state.delivery], **_conversation(state)} for state in known])
+    _update(
+        connection,
+        table,
+        [{"b_id": delivery_ids[state.delivery], **record_rows.conversation(state)} for state in known],
+    )
     new = [
         (state, queue_files.queue_file_of[key])
         for key, state in queue_files.deliveries.items()
         if key not in delivery_ids and key in queue_files.queue_file_of
     ]
-    ids = _insert_numbered(connection, table, [_delivery(state, queue_file) for state, queue_file in new])
+    ids = _insert_numbered(connection, table, [record_rows.delivery(state, queue_file) for state, queue_file in new])
     return delivery_ids | {state.delivery: row_id for (state, _), row_id in zip(new, ids, strict=True)}
 
 
@@ -396,119 +430,6 @@ def _advance_position(connection: Connection, progress: SourceProgress, now: dt.
     if taken is not None:
         raise UserError(f"another logparser reads {progress.source}; end one of the two.")
     connection.execute(insert(table).values(source=progress.source, **values))
-
-
-def _queue_file(queue_file: QueueFileCopy) -> dict[str, Any]:
-    return {
-        "host": queue_file.key.host,
-        "instance": queue_file.key.instance,
-        "queue_id": queue_file.key.queue_id,
-        "disposition": queue_file.disposition.value if queue_file.disposition else None,
-        **{name: getattr(queue_file, name) for name in _COPIED},
-    }
-
-
-def _recipient(queue_file: QueueFileCopy, recipient: RecipientCopy) -> dict[str, Any]:
-    return {
-        "queue_file_id": queue_file.id,
-        "address": recipient.address,
-        "final_address": recipient.final_address,
-        "number": recipient.number,
-        "state": recipient.state.value,
-        "state_at": recipient.state_at,
-    }
-
-
-def _conversation(state: DeliveryState) -> dict[str, Any]:
-    return {"tls": state.tls, "dialogue": state.dialogue, "troubles": state.troubles}
-
-
-def _delivery(state: DeliveryState, queue_file: QueueFileCopy) -> dict[str, Any]:
-    process = state.delivery.process
-    return {
-        "queue_file_id": queue_file.id,
-        "service": process.service,
-        "pid": process.pid,
-        "began_at": state.began_at,
-        **_conversation(state),
-    }
-
-
-def _attempt(change: Attempted, recipient: RecipientCopy, delivery_ids: dict[DeliveryKey, int]) -> dict[str, Any]:
-    line = change.status_line
-    return {
-        "recipient_id": recipient.id,
-        "delivery_id": delivery_ids.get(change.delivery) if change.delivery is not None else None,
-        "attempted_at": change.at,
-        "service": change.service,
-        "status": line.status,
-        "dsn": line.dsn,
-        "relay": line.relay,
-        "delay_seconds": line.delay_seconds,
-        "delays_seconds": line.delays_seconds,
-        "text": line.text,
-        "remote_queue_id": remote_queue_id.find(line.text) if line.status == "sent" else None,
-    }
-
-
-def _message(record: Admitted) -> dict[str, Any]:
-    return {
-        "id": record.message_id,
-        "account_id": record.account_id,
-        "login": record.login,
-        "credential_label": record.credential_label,
-        "submitted_at": record.at,
-        "envelope_sender": record.envelope_sender,
-        "message_id_header": record.message_id_header,
-        "subject": record.subject,
-        "size_bytes": record.size_bytes,
-        "client_address": record.client_address,
-        "client_tls": record.client_tls,
-        "recipient_count": len(record.recipients),
-        "signatures": [asdict(signature) for signature in record.signatures],
-        "pixel": record.pixel,
-    }
-
-
-def _refusal(record: Refused) -> dict[str, Any]:
-    return {
-        "account_id": record.account_id,
-        "login": record.login,
-        "refused_at": record.at,
-        "host": record.host,
-        "queue_id": record.queue_id,
-        "envelope_sender": record.envelope_sender,
-        "recipients": record.recipients,
-        "subject": record.subject,
-        "reason": record.reason,
-        "reply": record.reply,
-    }
-
-
-def _open(record: Opened) -> dict[str, Any]:
-    return {
-        "message_id": record.message_id,
-        "recipient_number": record.recipient_number,
-        "opened_at": record.at,
-        "grade": record.grade,
-        "user_agent": record.user_agent,
-    }
-
-
-def _unknown(line: Line, now: dt.datetime) -> dict[str, Any]:
-    return {
-        "source": line.source,
-        "offset": line.offset,
-        "read_at": now,
-        "line": _kept(line.raw),
-    }
-
-
-def _kept(raw: bytes) -> str:
-    """As much of a line as may be stored: Postfix's verbose lines can hold secrets."""
-    text = raw[:_UNKNOWN_LINE_OCTETS].replace(b"\0", b"").decode("utf-8", "replace")
-    prefix, separator, rest = text.partition("]: ")
-    return f"{prefix}]: [hidden]" if separator and not may_be_kept(rest) else text
 
 
 def _table(kind: type[Base]) -> Table:
