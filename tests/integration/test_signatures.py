@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from sendproof_testing import dkim_verifier, mail
 from sendproof_testing.installation import ACCEPT, OWN_DOMAIN, PROVIDER_DOMAIN, Keys, Options
 from sendproof_testing.sandbox import running
