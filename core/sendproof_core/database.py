@@ -6,6 +6,7 @@ fixed in 3.51.3), which is why the driver is the ``pysqlite3`` wheel.
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ class Database:
         if engine.dialect.name == "postgresql":  # SQLite's transactions see one state by themselves
             engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._reading = engine
+        # SQLite has one writer at a time. Threads of one process that meet in BEGIN IMMEDIATE would sleep for longer
+        # and longer; here they go one after the other.
+        self._turn: contextlib.AbstractContextManager[object] = (
+            threading.RLock() if engine.dialect.name == "sqlite" else contextlib.nullcontext()
+        )
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Session]:
@@ -44,13 +50,13 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Session]:
         """A transaction that may write: all of it is committed, or nothing."""
-        with Session(self._writing) as session, session.begin():
+        with self._turn, Session(self._writing) as session, session.begin():
             yield session
 
     @contextlib.contextmanager
     def writing_connection(self) -> Iterator[Connection]:
         """As `writing`, without the unit of work: for the milter's and the logparser's few fixed statements."""
-        with self._writing.begin() as connection:
+        with self._turn, self._writing.begin() as connection:
             yield connection
 
     def close(self) -> None:

@@ -175,7 +175,8 @@ def test_a_message_that_never_began_is_not_charged_later(milter: _Milter, locked
     waiting = [threading.Thread(target=milter.decide) for _ in range(2)]
     for thread in waiting:
         thread.start()
-    _until(milter.worker._pool._work_queue.empty)
+    pool = milter.worker._pool
+    _until(lambda: len(pool._threads) == 2 and pool._work_queue.empty())  # both are being worked on
     assert milter.decide(seconds=0.1) == TryAgain()
     locked()
     for thread in waiting:
