@@ -290,7 +290,7 @@ def transcript_show(context: _Context, name: str, recipient: str | None) -> None
         if found is None:
             raise UserError(f"no message has the queue id or message id {name!r}.")
         owner = session.get(Account, found.message.account_id)
-    zone = plans.zone(owner.time_zone if owner else "UTC")
+        zone = plans.zone(owner.time_zone if owner else "UTC")
     stories = tell_all(found, context.file.table(QueueTimes), zone, clock.now())
     chosen = [story for story in stories if recipient in (None, story.address)]
     if not chosen:

@@ -15,6 +15,7 @@ import sqlalchemy
 from pysqlite3 import dbapi2 as sqlite_driver
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from sendproof_core.errors import UserError
@@ -37,9 +38,7 @@ class Database:
         self._reading = engine
         # SQLite has one writer at a time. Threads of one process that meet in BEGIN IMMEDIATE would sleep for longer
         # and longer; here they go one after the other.
-        self._turn: contextlib.AbstractContextManager[object] = (
-            threading.RLock() if engine.dialect.name == "sqlite" else contextlib.nullcontext()
-        )
+        self._turn = threading.RLock() if engine.dialect.name == "sqlite" else None
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Session]:
@@ -50,14 +49,27 @@ class Database:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Session]:
         """A transaction that may write: all of it is committed, or nothing."""
-        with self._turn, Session(self._writing) as session, session.begin():
+        with self._taking_turns(), Session(self._writing) as session, session.begin():
             yield session
 
     @contextlib.contextmanager
     def writing_connection(self) -> Iterator[Connection]:
         """As `writing`, without the unit of work: for the milter's and the logparser's few fixed statements."""
-        with self._turn, self._writing.begin() as connection:
+        with self._taking_turns(), self._writing.begin() as connection:
             yield connection
+
+    @contextlib.contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=_BUSY_TIMEOUT_MILLISECONDS / 1000):
+            # As SQLite would say it: a caller waits for one time-out, not for those of all before it.
+            raise OperationalError("BEGIN IMMEDIATE", None, sqlite_driver.OperationalError("database is locked"))
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Close every pooled connection."""
@@ -97,6 +109,8 @@ def check_sqlite_version(version: tuple[int, ...], text: str) -> None:
 
 def _sqlite_engine(url: sqlalchemy.engine.URL) -> Engine:
     check_sqlite_version(sqlite_driver.sqlite_version_info, sqlite_driver.sqlite_version)
+    if url.query:
+        raise UserError("[database] url: a SQLite URL takes no options after a question mark.")
     if not url.database or url.database == ":memory:":
         raise UserError("[database] url names no file; several processes need one.")
     if not Path(url.database).parent.is_dir():

@@ -129,6 +129,7 @@ def revoke_credential(session: Session, login: str, now: dt.datetime) -> Credent
 
 def suspend(account: Account, reason: str, now: dt.datetime) -> None:
     """No mail from this account until `reinstate`; the reason is in the refusal that the sender reads."""
+    _check_text("a reason", reason)
     account.suspended_at = account.suspended_at or now
     account.suspended_reason = reason
 
@@ -142,7 +143,12 @@ def reinstate(account: Account) -> None:
 def add_domain(session: Session, name: str, account: Account | None, now: dt.datetime) -> Domain:
     """A domain of an account; without one, the provider's."""
     name = name.lower().rstrip(".")
-    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+    if (
+        len(name) > 253
+        or "." not in name
+        or name.rpartition(".")[2].isdigit()
+        or not all(_LABEL.fullmatch(label) for label in name.split("."))
+    ):
         raise UserError(f"{name!r} is no domain name (write an international one in its xn-- form).")
     if session.scalar(select(Domain).where(Domain.name == name)):
         raise UserError(f"the domain {name} is there already.")

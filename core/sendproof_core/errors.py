@@ -27,3 +27,5 @@ def guarded(command: Callable[[], None]) -> None:
         command()
     except UserError as error:
         end_with(error)
+    except UnicodeEncodeError:  # octets of an argument that are no UTF-8 cannot be stored or looked up
+        end_with(UserError("an argument is no UTF-8 text; write it in UTF-8."))

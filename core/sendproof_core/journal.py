@@ -83,6 +83,8 @@ class Journal:
 
 def check_folder(path: Path) -> None:
     """Raise UserError unless a journal at ``path`` could be written."""
+    if not path.name or path.is_dir():
+        raise UserError(f"the journal {path} must be a file; name one in a folder of its own.")
     if not path.parent.is_dir():
         raise UserError(f"the journal's folder {path.parent} does not exist; make it first.")
     if not os.access(path.parent, os.W_OK):

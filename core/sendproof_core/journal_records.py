@@ -76,9 +76,20 @@ class Opened:
     user_agent: str
 
 
-JournalRecord = Admitted | Refused | Opened
-_KINDS: dict[str, type[Admitted] | type[Refused] | type[Opened]] = {
-    kind.EVENT: kind for kind in (Admitted, Refused, Opened)
+@dataclass(frozen=True, kw_only=True)
+class Withdrawn:
+    """A message that was `Admitted` was answered 451 after all: Postfix does not queue it, its charge is taken back."""
+
+    EVENT: ClassVar = "withdrawn"
+    at: dt.datetime
+    host: str
+    queue_id: str
+    message_id: uuid.UUID
+
+
+JournalRecord = Admitted | Refused | Opened | Withdrawn
+_KINDS: dict[str, type[Admitted] | type[Refused] | type[Opened] | type[Withdrawn]] = {
+    kind.EVENT: kind for kind in (Admitted, Refused, Opened, Withdrawn)
 }
 
 

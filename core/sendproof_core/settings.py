@@ -5,6 +5,7 @@ would be right. This module knows no component's settings; it reads no environme
 """
 
 import dataclasses
+import re
 import tomllib
 import types
 import typing
@@ -14,6 +15,9 @@ from typing import Any, TypeVar
 from sendproof_core.errors import UserError
 
 DEFAULT_PATH = Path("/etc/sendproof/sendproof.toml")
+
+# Printable ASCII, no quotes or angle brackets: it stands in HTML and in mail.
+_WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,200}(?:/[A-Za-z0-9._~/-]{0,100}[A-Za-z0-9._~-])?")
 
 T = TypeVar("T")
 
@@ -62,6 +66,12 @@ class SiteSettings:
     TABLE: typing.ClassVar = "site"
     url: str = setting("Address of the console, such as https://mail.example; no slash at the end.")
     tracking_url: str = setting("Address in pixels; better a host name of its own; no slash at the end.")
+
+    def __post_init__(self) -> None:
+        """Raise UserError for an address that a browser or a mail reader could not use."""
+        for name in ("url", "tracking_url"):
+            if not _WEB_ADDRESS.fullmatch(getattr(self, name)):
+                raise UserError(f"[site] {name} must be such as https://mail.example.net, without a slash at the end.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,10 +123,12 @@ class SettingsFile:
                 raise UserError(f"{where} must be a list of strings.")
             item_type = typing.get_args(hint)[0]
             return tuple(item_type(item) for item in value)
-        if hint is Path and isinstance(value, str):
+        if hint is Path and isinstance(value, str) and value.isprintable():
             return Path(value)
         if hint is float and type(value) is int:
             value = float(value)
+        if isinstance(value, str) and not value.isprintable():
+            raise UserError(f"{where} must not hold control characters.")
         if type(value) is not hint:
             raise UserError(f"{where} must be {_WORD.get(hint, hint.__name__)}, not {value!r}. {bounds['sentence']}")
         low, high = bounds["at_least"], bounds["at_most"]

@@ -15,15 +15,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sendproof_core.clock import Clock
 from sendproof_core.errors import UserError
-from sendproof_core.journal_records import Opened
+from sendproof_core.identity import QueueFileKey
+from sendproof_core.journal_records import Opened, Withdrawn
 from sendproof_logparser import grammar, journal_line, syslog_line, transcript
-from sendproof_logparser.grammar import IRRELEVANT
+from sendproof_logparser.grammar import IRRELEVANT, Disposition
 from sendproof_logparser.host_names import HostNames
 from sendproof_logparser.settings import LogparserSettings
 from sendproof_logparser.store import Batch, DatabaseAway, Line, SourceProgress, Store
 from sendproof_logparser.syslog_line import SyslogLine
 from sendproof_logparser.tail import Chunk, Tail, Wakeup
-from sendproof_logparser.transcript import Change, Conversations
+from sendproof_logparser.transcript import Change, Conversations, QueueFileDisposed
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -137,7 +138,10 @@ class Reader:
             return None
         if isinstance(record, Opened):
             return (record,)
-        return (dataclasses.replace(record, host=self._hosts.canonical(record.host)),)
+        host = self._hosts.canonical(record.host)
+        if isinstance(record, Withdrawn):
+            return (QueueFileDisposed(QueueFileKey(host, "", record.queue_id), record.at, Disposition.REJECTED),)
+        return (dataclasses.replace(record, host=host),)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import uuid
 from typing import Any, get_type_hints
 
 from sendproof_core import journal_records
-from sendproof_core.journal_records import Admitted, JournalRecord, Opened, Refused, SignatureRecord
+from sendproof_core.journal_records import Admitted, JournalRecord, Opened, Refused, SignatureRecord, Withdrawn
 
 _LARGEST_INTEGER = 2**31 - 1  # of an INTEGER column
 
@@ -31,7 +31,7 @@ def parse(line: bytes) -> JournalRecord | None:
 
 _HINTS = {
     kind: {field.name: get_type_hints(kind)[field.name] for field in dataclasses.fields(kind)}
-    for kind in (Admitted, Refused, Opened)
+    for kind in (Admitted, Refused, Opened, Withdrawn)
 }
 
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sendproof_core.addresses import address_key
 from sendproof_core.identity import QueueFileKey
 from sendproof_core.journal_records import Admitted, Opened, Refused
 from sendproof_core.states import RecipientState
@@ -92,7 +93,7 @@ class QueueFileCopy:
     def restore(self, recipient: RecipientCopy) -> None:
         """Take a stored recipient in."""
         self.recipients.append(recipient)
-        self._by_address.setdefault(_folded(recipient.address), []).append(recipient)
+        self._by_address.setdefault(address_key(recipient.address), []).append(recipient)
 
     def add(self, address: str, number: int | None, at: dt.datetime) -> RecipientCopy:
         """A new recipient, in the state that the queue file is in."""
@@ -121,7 +122,7 @@ class QueueFileCopy:
 
     def find(self, address: str) -> RecipientCopy | None:
         """The recipient with that address; one that differs only in the local part's case, if there is no other."""
-        candidates = self._by_address.get(_folded(address), [])
+        candidates = self._by_address.get(address_key(address), [])
         exact = (recipient for recipient in candidates if _local(recipient.address) == _local(address))
         return next(exact, candidates[0] if candidates else None)
 
@@ -131,13 +132,9 @@ def _local(address: str) -> str:
     return address.rpartition("@")[0]
 
 
-def _folded(address: str) -> str:
-    return address.casefold()
-
-
 def _same(one: str, other: str) -> bool:
     """Postfix itself prints orig_to only where the two differ in more than case (global/log_adhoc.c)."""
-    return _folded(one) == _folded(other)
+    return address_key(one) == address_key(other)
 
 
 class QueueFiles:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sendproof_core import tokens
-from sendproof_core.journal_records import Admitted, Refused, SignatureRecord
+from sendproof_core.journal_records import Admitted, Refused, SignatureRecord, Withdrawn
 from sendproof_core.plans import OverQuota
 from sendproof_milter import pixel, signing
 from sendproof_milter.message import Submission, domain_of, from_addresses, message_id_header, printable, subject_text
@@ -124,7 +124,12 @@ def may(work: Work, services: Services, site: Site) -> Work | Refusal:
         return Refusal(Reason.FOREIGN_SENDER, 550, "5.7.1", text)
     addresses = from_addresses(work.submission)
     if addresses is None:
-        return Refusal(Reason.NO_FROM, 550, "5.7.1", "The message needs one From field with your own address")
+        return Refusal(
+            Reason.NO_FROM,
+            550,
+            "5.7.1",
+            "From is missing or cannot be understood: write it as '\"Your name\" <you@your.domain>'",
+        )
     for address in addresses:
         if not sender.owns(domain_of(address)):
             text = f"From: <{_ascii(address)}> does not belong to your account: use an address of your own domains"
@@ -211,6 +216,14 @@ def admitted_record(work: Work, site: Site) -> Admitted:
         body_sha256=hashlib.sha256(submission.body if work.new_body is None else work.new_body).hexdigest(),
         pixel=work.pixel,
         charged_recipients=work.charged_recipients,
+    )
+
+
+def withdrawn_record(work: Work, site: Site) -> Withdrawn:
+    """The journal line of a message that was let through and answered 451 after all."""
+    submission = work.submission
+    return Withdrawn(
+        at=submission.received_at, host=site.host, queue_id=submission.queue_id, message_id=work.message_id
     )
 
 

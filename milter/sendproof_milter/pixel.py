@@ -17,6 +17,8 @@ from sendproof_milter.message import Submission
 
 _ASCII = bytes(range(0x20, 0x7F))
 INSERTED = "inserted"
+# Mail readers cut HTML off far below (Gmail: 102 KB); looking through more costs memory for nothing.
+_LARGEST_BODY_OCTETS = 4 << 20
 
 
 class NoPixel(enum.StrEnum):
@@ -31,6 +33,7 @@ class NoPixel(enum.StrEnum):
     SEALED = "signed-or-encrypted"
     AUTOMATIC = "automatic"
     MALFORMED = "malformed"
+    TOO_LARGE = "too-large"
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class WithPixel:
 
 def insert(submission: Submission, url: str) -> WithPixel | NoPixel:
     """Put a pixel that fetches ``url`` into the message."""
+    if len(submission.body) > _LARGEST_BODY_OCTETS:
+        return NoPixel.TOO_LARGE
     fields = email.message.Message(policy=email.policy.compat32)
     for name in ("Content-Type", "Content-Transfer-Encoding", "Content-Disposition"):
         values = submission.header_values(name)

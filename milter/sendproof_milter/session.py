@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 import Milter
 
 from sendproof_core import clock
+from sendproof_core.addresses import address_key
 from sendproof_milter.message import Submission
 from sendproof_milter.pipeline import TRACE_HEADER, Refusal, Work
 from sendproof_milter.worker import TryAgain, Worker
@@ -193,7 +194,7 @@ class Session:
             client_address=self._client_address,
             client_tls=self._tls,
             envelope_sender=self._sender,
-            recipients=tuple(self._recipients),
+            recipients=_distinct(self._recipients),
             headers=tuple(self._headers),
             body=b"".join(self._chunks),
             received_at=clock.now(),
@@ -229,6 +230,14 @@ class Session:
         self._context.addheader(TRACE_HEADER, work.trace, 1)
         for value in reversed(work.signature_values):
             self._context.addheader("DKIM-Signature", value.decode("ascii"), 1)
+
+
+def _distinct(recipients: list[str]) -> tuple[str, ...]:
+    """Each recipient once, as first written: Postfix sends one copy however often a client names somebody."""
+    first: dict[str, str] = {}
+    for recipient in recipients:
+        first.setdefault(address_key(recipient), recipient)
+    return tuple(first.values())
 
 
 def _address(path: bytes) -> str:

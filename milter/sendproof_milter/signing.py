@@ -63,14 +63,16 @@ def relaxed_body(body: bytes) -> bytes:
     """RFC 6376 section 3.4.4: blanks within lines become one, those at line ends go, empty lines at the end go."""
     if b"\t" in body:
         body = body.replace(b"\t", b" ")
-    if b"  " in body:
-        body = _BLANKS.sub(b" ", body)
+    while b"  " in body:  # halves each run; a regular expression would hold millions of pieces of a large body
+        body = body.replace(b"  ", b" ")
     if b" \r\n" in body:
         body = body.replace(b" \r\n", b"\r\n")
     body = body.removesuffix(b" ")  # a last line without CRLF: blanks there are at a line's end all the same
-    end = len(body)
-    while body.endswith(b"\r\n", 0, end):
-        end -= 2
+    end = len(body.rstrip(b"\r\n"))
+    if (len(body) - end) % 2 or body[end:] != b"\r\n" * ((len(body) - end) // 2):
+        end = len(body)  # stray ones among them: pair by pair
+        while body.endswith(b"\r\n", 0, end):
+            end -= 2
     return body[:end] + b"\r\n" if end else b""
 
 

@@ -98,8 +98,9 @@ class Worker:
         work = Work(submission, identity.new_message_id(submission.received_at))
         try:
             return self._admit(work)
-        except Unavailable as error:
+        except Unavailable as error:  # before the charge, or because of it: there is nothing to take back
             _log.warning("queue_id=%s event=try-again reason=%r", submission.queue_id, str(error))
+            return TryAgain()
         except Exception:  # noqa: BLE001 - the one broad except of this process: around one message, which stays with its client
             _log.exception("queue_id=%s event=message-failed", submission.queue_id)
         self._take_back(work)
@@ -134,7 +135,8 @@ class Worker:
         try:
             if self._quota.uncharge(work.message_id):
                 _log.info("queue_id=%s event=charge-taken-back", work.submission.queue_id)
-        except sqlalchemy.exc.SQLAlchemyError as error:
+            self._journal.append(to_line(pipeline.withdrawn_record(work, self._site)))
+        except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
             _log.error(
                 "queue_id=%s event=charge-not-taken-back message_id=%s reason=%s",
                 work.submission.queue_id,

@@ -3,9 +3,12 @@
 SIGTERM and SIGINT are taken between two steps: a mail in flight is finished and marked first.
 """
 
+import contextlib
 import logging
+import queue
 import signal
 from dataclasses import dataclass
+from types import FrameType
 from typing import Self
 
 from sqlalchemy.exc import OperationalError
@@ -23,26 +26,34 @@ _log = logging.getLogger(__name__)
 
 
 class StopSignals:
-    """SIGTERM and SIGINT, held back while this is entered and taken only by `wait`.
+    """SIGTERM and SIGINT while this is entered: they end a `wait`, and nothing else. Enter it in the main thread.
 
-    Enter it in the main thread before any other thread is started: they inherit what is held back.
+    Not `sigtimedwait`: a process that was stopped and continued would take the end of its time-out for a signal.
     """
 
-    _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+    _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
     def __enter__(self) -> Self:
-        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._SIGNALS)
-        self._received = False
+        # Unlike an Event's, this queue's `put` may be called by a signal handler that interrupts `get`.
+        self._received: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stopping = False
+        self._before = {number: signal.signal(number, self._take) for number in self._SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def wait(self, seconds: float) -> bool:
         """Wait for a signal for so long; whether one has come, now or before. 0: only look."""
-        if not self._received:
-            self._received = signal.sigtimedwait(self._SIGNALS, seconds) is not None
-        return self._received
+        if not self._stopping and seconds > 0:
+            with contextlib.suppress(queue.Empty):
+                self._received.get(timeout=seconds)
+        return self._stopping
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+        self._received.put(None)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 import datetime as dt
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sendproof_core import schema_version
 from sendproof_core.database import Database, check_sqlite_version, open_database
@@ -119,3 +120,26 @@ def test_postgresql_answers_in_utc_and_lets_nobody_write_while_reading(postgres_
             session.execute(text("DELETE FROM plans"))
         session.rollback()
     database.close()
+
+
+# Each thread waited for all before it: 10, 20, 30 and 40 s.
+def test_a_thread_waits_for_one_time_out_and_not_for_those_before_it(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sendproof_core.database._BUSY_TIMEOUT_MILLISECONDS", 50)
+    failures: list[str] = []
+
+    def write() -> None:
+        try:
+            with sqlite_database.writing_connection():
+                pass
+        except OperationalError as error:
+            failures.append(str(error.orig))
+
+    with sqlite_database.writing_connection():
+        threads = [threading.Thread(target=write) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == ["database is locked"] * 3

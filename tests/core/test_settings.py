@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sendproof_core.errors import UserError
-from sendproof_core.settings import SettingsFile, load, setting
+from sendproof_core.settings import SettingsFile, SiteSettings, load, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,3 +113,13 @@ def test_a_file_is_read_as_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "sendproof.toml"
     path.write_text('[relay]\nhost = "müller.example"', encoding="utf-8")
     assert load(path).table(_Relay).host == "müller.example"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "x", "http://x y", "http://é", "javascript:alert(1)", "http://x/", "http://x\\u0000"]
+)
+def test_an_address_that_no_mail_reader_could_use_is_refused(tmp_path: Path, address: str) -> None:
+    path = tmp_path / "sendproof.toml"
+    path.write_text(f'[site]\nurl = "https://mail.example"\ntracking_url = "{address}"\n', encoding="utf-8")
+    with pytest.raises(UserError, match="tracking_url"):
+        load(path).table(SiteSettings)

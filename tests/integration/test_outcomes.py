@@ -1,6 +1,7 @@
 """What becomes of mail: accepted, greylisted, refused, unreachable; and that the record says so."""
 
 import re
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 
@@ -149,6 +150,39 @@ def test_fetching_the_pixel_is_an_open_of_that_message(
     fresh = mail.wait_until(opened, 10, "the open in the record")
     assert fresh.message.id == transcript.message.id
     assert fresh.recipients[0].opens[0].shared
+
+
+def test_the_command_prints_the_same_transcripts(transcript: Transcript, sandbox: Sandbox) -> None:
+    for name in (transcript.message.queue_id, str(transcript.message.id)):
+        command = sandbox.command("transcript", "show", str(name), "--recipient", RECIPIENTS[1])
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert f"To {RECIPIENTS[1]}" in done.stdout
+        assert "It was greylisted first" in done.stdout
+        assert RECIPIENTS[0] not in done.stdout
+
+
+def test_an_address_that_postfix_spells_in_another_way_is_one_recipient(sandbox: Sandbox, database: Database) -> None:
+    """Postfix logs a..b@ as "a..b"@: the record had two rows, one of them unknown."""
+    mail.submit(sandbox, [f"a..b@{ACCEPT}", f'"solo"@{ACCEPT}'], subject="Odd spellings")
+
+    def delivered() -> bool:
+        found = newest(database, "Odd spellings")
+        states = [(item.address, item.state) for item in found.recipients] if found else []
+        return states == [
+            (f"a..b@{ACCEPT}", RecipientState.DELIVERED),
+            (f'"solo"@{ACCEPT}', RecipientState.DELIVERED),
+        ]
+
+    mail.wait_until(delivered, 30, "two recipients, both delivered")
+
+
+def test_a_nul_in_the_body_breaks_no_signature(sandbox: Sandbox) -> None:
+    made = sandbox.installation
+    recipient = f"nul@{ACCEPT}"
+    mail.submit(sandbox, [recipient], message=b"From: max@own.example\r\nSubject: NUL\r\n\r\nfoo\0bar\r\n")
+    (raw,) = mail.wait_until(lambda: mail.received_by(made.mail_folder, recipient), 30, "the mail with a NUL")
+    assert all(verdict.passed for verdict in dkim_verifier.verify(raw, made.public_keys))
 
 
 @pytest.mark.usefixtures("transcript")

@@ -159,3 +159,8 @@ def test_a_base64_body_is_edited_inside() -> None:
     after = pixel.insert(with_fields((_ENCODING, b"Base64"), body=body), _URL)
     assert isinstance(after, WithPixel)
     assert f'Hello<img src="{_URL}" width="1" height="1" alt=""></body>'.encode() in base64.b64decode(after.body)
+
+
+def test_a_body_that_nobody_reads_to_its_end_is_left_alone() -> None:
+    body = b"<html><body>" + b"x" * 76 + b"\r\n" * (3 << 20) + b"</body></html>\r\n"
+    assert pixel.insert(submission(body=body), _URL) is NoPixel.TOO_LARGE

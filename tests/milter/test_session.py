@@ -143,10 +143,22 @@ def test_the_journal_line_is_there_when_the_reply_is(session: MtaSession, milter
     assert event["client_tls"] == "TLSv1.3 TLS_AES_256_GCM_SHA384"
 
 
+# Postfix sends one copy however often a client names somebody; each mention was charged.
+def test_a_recipient_named_several_times_is_charged_and_recorded_once(start_milter: Callable[..., Any]) -> None:
+    named = ("Max@x.example", "max@X.example", '"max"@x.example', "eva@x.example")
+    with start_milter(workers=1) as milter, mta_session(milter.socket) as session:
+        assert session.deliver(submission(recipients=named)).verdict == "continue"
+        assert milter.events()[-1]["recipients"] == ["Max@x.example", "eva@x.example"]
+        assert milter.events()[-1]["charged_recipients"] == 2
+
+
 def test_over_quota_is_told_with_the_limit_the_use_and_the_reset(start_milter: Callable[..., Any]) -> None:
     with start_milter(workers=1) as milter, mta_session(milter.socket) as session:
-        assert session.deliver(submission(recipients=("a@x.example",) * 49)).verdict == "continue"
-        answer = session.deliver(submission(recipients=("a@x.example",) * 2))
+        assert (
+            session.deliver(submission(recipients=tuple(f"r{number}@x.example" for number in range(49)))).verdict
+            == "continue"
+        )
+        answer = session.deliver(submission(recipients=("a@x.example", "b@x.example")))
         said = "550 5.7.1 Plan limit reached: 50 recipients per day, 49 used, this message has 2; the count resets at "
         assert answer.reply.startswith(said)
         assert answer.edits == ()

@@ -202,3 +202,13 @@ def test_the_journal_line_is_written_before_the_verdict_is_known(milter: _Milter
         assert str(verdict.message_id).encode() in os.read(reader, 65536)
     finally:
         os.close(reader)
+
+
+# The journal had let it through already: its recipients stayed "queued" in the record for days.
+def test_a_message_that_is_taken_back_is_withdrawn_in_the_journal(milter: _Milter) -> None:
+    verdict = milter.decide()
+    assert isinstance(verdict, Work)
+    milter.worker.take_back(verdict)
+    assert [event["event"] for event in milter.events()] == ["admitted", "withdrawn"]
+    assert milter.events()[1]["message_id"] == str(verdict.message_id)
+    assert milter.ledger() == (0, 0)

@@ -2,6 +2,9 @@
 
 import datetime as dt
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -111,3 +114,24 @@ def test_the_log_names_no_address_and_no_password(
     assert "notice=1 event=sent" in caplog.text
     assert daemon.submission.password not in caplog.text
     assert "@" not in caplog.text
+
+
+# sigtimedwait took the end of its time-out for a signal there, and the daemon ended.
+def test_a_process_that_was_stopped_and_continued_goes_on_waiting() -> None:
+    script = (
+        "from sendproof_notices.daemon import StopSignals\n"
+        "with StopSignals() as stop:\n"
+        "    print('waiting', flush=True)\n"
+        "    print(stop.wait(0.5), stop.wait(30), flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "waiting\n"
+        time.sleep(0.2)  # it is waiting now, and is stopped beyond the end of that
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(1)
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.3)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "False True\n"

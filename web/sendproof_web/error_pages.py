@@ -5,6 +5,7 @@ import logging
 from flask import Flask, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError  # type: ignore[import-untyped] # it has no types
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped] # it has no types
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from werkzeug.exceptions import HTTPException
 
@@ -25,6 +26,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(CSRFError, _expired_form)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(DBAPIError, _database_error)
+    app.register_error_handler(ParseException, _damaged_request)
 
 
 def _page(code: int, words: tuple[str, str]) -> ResponseReturnValue:
@@ -33,6 +35,11 @@ def _page(code: int, words: tuple[str, str]) -> ResponseReturnValue:
 
 def _expired_form(_error: CSRFError) -> ResponseReturnValue:
     return _page(400, _EXPIRED_FORM)
+
+
+def _damaged_request(_error: ParseException) -> ResponseReturnValue:
+    """A body that gunicorn finds to be no HTTP only when it is read."""
+    return _page(400, _WORDS[400])
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:

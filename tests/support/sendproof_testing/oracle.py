@@ -1,7 +1,7 @@
 """What the mail log says, read without any of our parsers: the record must agree with it.
 
 A right-anchored look at delivery status lines (Postfix global/log_adhoc.c), nothing else. Good for logs that the
-sandbox's own Postfix wrote: no aliases, no quoted local parts, long queue ids.
+sandbox's own Postfix wrote: no aliases, no strange local parts, long queue ids.
 """
 
 import re
@@ -27,8 +27,13 @@ def attempts_in_log(*maillogs: Path) -> Attempts:
             match = _STATUS.search(line)
             if match:
                 queue_id, recipient, status = match.groups()
-                found[queue_id, recipient].append(status)
+                found[queue_id, _plain(recipient)].append(status)
     return dict(found)
+
+
+def _plain(address: str) -> str:
+    """Postfix quotes a local part where the client did not, and the reverse."""
+    return address.replace('"', "")
 
 
 def queue_ids_in_log(maillog: Path) -> set[str]:
@@ -46,7 +51,7 @@ def attempts_in_record(database: Database) -> Attempts:
     found: Attempts = defaultdict(list)
     with database.reading() as session:
         for queue_id, recipient, status in session.execute(query):
-            found[queue_id, recipient].append(status)
+            found[queue_id, _plain(recipient)].append(status)
     return dict(found)
 
 
@@ -57,7 +62,7 @@ def states_in_record(database: Database) -> dict[tuple[str, str], str]:
         " JOIN queue_files ON queue_files.id = recipients.queue_file_id"
     )
     with database.reading() as session:
-        return {(queue_id, recipient): state for queue_id, recipient, state in session.execute(query)}
+        return {(queue_id, _plain(recipient)): state for queue_id, recipient, state in session.execute(query)}
 
 
 def expected_states(attempts: Attempts) -> dict[tuple[str, str], str]:
