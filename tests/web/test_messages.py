@@ -7,6 +7,7 @@ import pytest
 from sendproof_core.transcripts import MessageSummary, RefusalView
 from sendproof_testing.sample_record import FOREIGN_ID, HOSTILE_ID, OFFER_ID, SENT_AT, UNKNOWN_ID
 from sendproof_testing.visitor import Visitor
+from sendproof_web import messages
 from sendproof_web.messages import merged
 
 
@@ -70,6 +71,21 @@ def test_the_transcript_answers_first_and_tells_the_rest(max_: Visitor) -> None:
     positions = [page.find(text) for text in wanted]
     assert -1 not in positions, wanted[positions.index(-1)]
     assert positions == sorted(positions)
+
+
+# A message to a thousand recipients was a page of 26 MB.
+def test_many_recipients_are_shown_a_page_at_a_time(max_: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "RECIPIENTS_SHOWN", 3)
+    first = max_.get(f"/messages/{OFFER_ID}").text
+    assert first.count('<article class="card story') == 3
+    assert "Recipients 1 to 3 of 4" in first
+    (link,) = re.findall(r'rel="next" href="([^"]+)"', first)
+    second = max_.get(link).text
+    assert second.count('<article class="card story') == 1
+    assert "dora@example.edu" in second
+    assert 'rel="prev"' in second
+    assert max_.get(f"/messages/{OFFER_ID}?first=5").status_code == 404
+    assert max_.get(f"/messages/{OFFER_ID}?first=-7").status_code == 200
 
 
 def test_what_is_not_known_is_said(max_: Visitor) -> None:

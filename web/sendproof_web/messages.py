@@ -1,5 +1,6 @@
 """The list of messages and the transcript of one. Another account's message answers as one that does not exist."""
 
+import dataclasses
 import datetime as dt
 import uuid
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from sendproof_web.services import services
 from sendproof_web.sign_in import reader
 
 PAGE_LENGTH = 50
+# Each with its conversations: a message to a thousand would be a page of 26 MB.
+RECIPIENTS_SHOWN = 25
 
 blueprint = Blueprint("messages", __name__)
 
@@ -59,8 +62,20 @@ def show(message_id: uuid.UUID) -> str:
         transcript = transcript_queries.load_transcript(session, message_id, reader().account_id)
     if transcript is None:
         abort(404)
-    stories = transcript_story.tell_all(transcript, services().queue_times, reader().zone, services().now())
-    return render_template("transcript.html", message=transcript.message, stories=stories)
+    first = request.args.get("first", 1, type=int)
+    shown = transcript.recipients[max(first, 1) - 1 :][:RECIPIENTS_SHOWN]
+    if not shown and transcript.recipients:
+        abort(404)
+    part = dataclasses.replace(transcript, recipients=shown)
+    stories = transcript_story.tell_all(part, services().queue_times, reader().zone, services().now())
+    return render_template(
+        "transcript.html",
+        message=transcript.message,
+        stories=stories,
+        first=max(first, 1),
+        shown=RECIPIENTS_SHOWN,
+        total=len(transcript.recipients),
+    )
 
 
 def _before() -> dt.datetime | None:
