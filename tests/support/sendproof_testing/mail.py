@@ -44,7 +44,11 @@ def submit(
 def connected(sandbox: Sandbox) -> smtplib.SMTP:
     """A client behind STARTTLS, not signed in."""
     client = smtplib.SMTP("localhost", sandbox.installation.submission_port, timeout=60)
-    client.starttls(context=trust(sandbox))
+    try:
+        client.starttls(context=trust(sandbox))
+    except BaseException:  # such as a 451 to EHLO while a milter worker is replaced
+        client.close()
+        raise
     return client
 
 
