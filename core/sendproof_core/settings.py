@@ -118,17 +118,19 @@ class SettingsFile:
         where = f"{self.path}: [{table}] {key}"
         if isinstance(hint, types.UnionType):
             hint = next(part for part in typing.get_args(hint) if part is not type(None))
+        if not all(
+            item.isprintable() for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)
+        ):
+            raise UserError(f"{where} must not hold control characters.")
         if typing.get_origin(hint) is tuple:
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise UserError(f"{where} must be a list of strings.")
             item_type = typing.get_args(hint)[0]
             return tuple(item_type(item) for item in value)
-        if hint is Path and isinstance(value, str) and value.isprintable():
+        if hint is Path and isinstance(value, str):
             return Path(value)
         if hint is float and type(value) is int:
             value = float(value)
-        if isinstance(value, str) and not value.isprintable():
-            raise UserError(f"{where} must not hold control characters.")
         if type(value) is not hint:
             raise UserError(f"{where} must be {_WORD.get(hint, hint.__name__)}, not {value!r}. {bounds['sentence']}")
         low, high = bounds["at_least"], bounds["at_most"]

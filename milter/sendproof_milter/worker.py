@@ -98,9 +98,10 @@ class Worker:
         work = Work(submission, identity.new_message_id(submission.received_at))
         try:
             return self._admit(work)
-        except Unavailable as error:  # before the charge, or because of it: there is nothing to take back
+        except Unavailable as error:
             _log.warning("queue_id=%s event=try-again reason=%r", submission.queue_id, str(error))
-            return TryAgain()
+            if not _lost_connection(error):  # before the charge, or because of it: there is nothing to take back
+                return TryAgain()
         except Exception:  # noqa: BLE001 - the one broad except of this process: around one message, which stays with its client
             _log.exception("queue_id=%s event=message-failed", submission.queue_id)
         self._take_back(work)
@@ -124,25 +125,38 @@ class Worker:
     def _take_back_if_admitted(self, future: concurrent.futures.Future[Verdict]) -> None:
         verdict = future.result()
         if isinstance(verdict, Work):
-            self._take_back(verdict)
+            self._withdraw(verdict)
 
     def take_back(self, work: Work) -> None:
         """For a caller on libmilter's thread: the verdict could not be carried out, so the MTA queues nothing."""
-        self._pool.submit(self._take_back, work).result()
+        self._pool.submit(self._withdraw, work).result()
+
+    def _withdraw(self, work: Work) -> None:
+        """A message that the journal let through already."""
+        self._take_back(work)
+        try:
+            self._journal.append(to_line(pipeline.withdrawn_record(work, self._site)))
+        except OSError as error:
+            _log.error("queue_id=%s event=not-withdrawn error=%s", work.submission.queue_id, error)
 
     def _take_back(self, work: Work) -> None:
         """A message that is answered 451 after its charge was written."""
         try:
             if self._quota.uncharge(work.message_id):
                 _log.info("queue_id=%s event=charge-taken-back", work.submission.queue_id)
-            self._journal.append(to_line(pipeline.withdrawn_record(work, self._site)))
-        except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        except sqlalchemy.exc.SQLAlchemyError as error:
             _log.error(
                 "queue_id=%s event=charge-not-taken-back message_id=%s reason=%s",
                 work.submission.queue_id,
                 work.message_id,
                 type(error).__name__,
             )
+
+
+def _lost_connection(error: Unavailable) -> bool:
+    """Whether the database went away in mid-transaction: it may have committed the charge all the same."""
+    cause = error.__cause__
+    return isinstance(cause, sqlalchemy.exc.DBAPIError) and cause.connection_invalidated
 
 
 def _alarm(checked: concurrent.futures.Future[None]) -> None:

@@ -233,3 +233,12 @@ def test_the_status_names_what_was_read_and_what_was_not_understood(ready: Comma
     output = ready("status")
     assert "lines that no rule knows: 1" in output
     assert "\x1b" not in output
+
+
+def test_an_argument_that_is_no_utf_8_is_a_sentence(ready: Command, config: Path) -> None:
+    del ready
+    arguments: list[str | bytes] = [*_PROGRAM, "--config", str(config), "transcript", "show", b"\xff"]
+    done = subprocess.run(arguments, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert b"no UTF-8 text" in done.stderr
+    assert b"Traceback" not in done.stderr

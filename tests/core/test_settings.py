@@ -123,3 +123,11 @@ def test_an_address_that_no_mail_reader_could_use_is_refused(tmp_path: Path, add
     path.write_text(f'[site]\nurl = "https://mail.example"\ntracking_url = "{address}"\n', encoding="utf-8")
     with pytest.raises(UserError, match="tracking_url"):
         load(path).table(SiteSettings)
+
+
+@pytest.mark.parametrize(
+    "line", ['host = "a\\u0000"', 'host = "a"\nfolder = "/a\\u0000"', 'host = "a"\nfiles = ["/a\\u0000"]']
+)
+def test_a_control_character_is_refused_wherever_text_may_stand(line: str) -> None:
+    with pytest.raises(UserError, match="control characters"):
+        _read(f"[relay]\n{line}")

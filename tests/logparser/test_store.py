@@ -8,7 +8,7 @@ from sqlalchemy import event, select
 from sendproof_core import schema_version
 from sendproof_core.database import open_database
 from sendproof_core.errors import UserError
-from sendproof_core.journal_records import Opened
+from sendproof_core.journal_records import Opened, Withdrawn
 from sendproof_core.schema import Attempt, Message, Open, ReadingPosition, Recipient, UnknownLine
 from sendproof_logparser.position import Position
 from sendproof_logparser.store import Batch, DatabaseAway, Line, SourceProgress, Store
@@ -115,3 +115,10 @@ def test_a_value_that_postgresql_cannot_index_does_not_stop_the_record(postgres_
         assert session.scalars(select(UnknownLine.line)).all() == ["long"]
         assert session.scalars(select(ReadingPosition.offset)).all() == [10]
     database.close()
+
+
+def test_the_recipients_of_a_withdrawn_message_are_cancelled(machine: Machine) -> None:
+    record = admitted("4F5C64474F", "a@example.net", "b@example.net")
+    machine.note(record, Withdrawn(at=NOW, host=record.host, queue_id=record.queue_id, message_id=record.message_id))
+    machine.read()
+    assert machine.states() == {"a@example.net": "cancelled", "b@example.net": "cancelled"}

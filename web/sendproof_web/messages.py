@@ -62,8 +62,8 @@ def show(message_id: uuid.UUID) -> str:
         transcript = transcript_queries.load_transcript(session, message_id, reader().account_id)
     if transcript is None:
         abort(404)
-    first = request.args.get("first", 1, type=int)
-    shown = transcript.recipients[max(first, 1) - 1 :][:RECIPIENTS_SHOWN]
+    first = max(request.args.get("first", 1, type=int), 1)
+    shown = transcript.recipients[first - 1 :][:RECIPIENTS_SHOWN]
     if not shown and transcript.recipients:
         abort(404)
     part = dataclasses.replace(transcript, recipients=shown)
@@ -72,7 +72,7 @@ def show(message_id: uuid.UUID) -> str:
         "transcript.html",
         message=transcript.message,
         stories=stories,
-        first=max(first, 1),
+        first=first,
         shown=RECIPIENTS_SHOWN,
         total=len(transcript.recipients),
     )
