@@ -1,6 +1,6 @@
 # Sendproof. `make help` lists the targets; each installs what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test format check fast-tests integration bench lock clean
+.PHONY: help demo test setup setup-test format check fast-tests integration fuzz bench bench-milter bench-logparser bench-readme lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -33,13 +33,21 @@ check: setup ## Format, lint, types, contracts, dependencies, fast tests: under 
 integration: setup-test ## The tests that start a sandbox, a PostgreSQL or a browser
 	@$(PYTEST) tests -m "integration or browser or postgres"
 
-bench: setup ## Every measurement, beside its peers: JSON lines, then a table
-	@tools/install-debian demo test bench
-	@$(BIN)/python bench/run.py
+fuzz: setup ## Damaged mail against the milter's parsers for five minutes; OPTIONS="--seconds 60"
+	@$(BIN)/python tests/fuzz/fuzz_mail.py --seconds 300 $(OPTIONS)
 
-bench-%: setup ## One measurement: bench-milter, bench-logparser
+bench: setup ## Every measurement, beside its peers: JSON lines, then tables
 	@tools/install-debian demo test bench
-	@$(BIN)/python bench/run.py $*
+	@$(BIN)/python bench/run.py $(OPTIONS)
+
+bench-milter: ## The milter beside OpenDKIM, rspamd, dkimpy-milter; OPTIONS="--without rspamd --rounds 5"
+bench-logparser: ## The logparser beside pflogsumm
+bench-milter bench-logparser: bench-%: setup
+	@tools/install-debian demo test bench
+	@$(BIN)/python bench/run.py $* $(OPTIONS)
+
+bench-readme: setup ## Put the tables of the last measurements into README.md
+	@$(BIN)/python bench/readme.py
 
 lock: setup ## Write the lock files anew from pyproject.toml
 	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

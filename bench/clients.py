@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import multiprocessing.synchronize
+import os
 import signal
 import smtplib
 import ssl
@@ -28,7 +29,7 @@ _barrier: multiprocessing.synchronize.Barrier
 
 @dataclass(frozen=True)
 class Job:
-    """What each client sends. The recipients take turns."""
+    """What each client sends: messages of about so many octets. The recipients take turns."""
 
     port: int
     certificate: Path
@@ -37,6 +38,7 @@ class Job:
     sender: str
     recipients: tuple[str, ...]
     messages: int
+    octets: int = HTML_OCTETS
 
 
 @dataclass(frozen=True)
@@ -75,18 +77,18 @@ class Clients:
         self._pool.join()
 
 
-def job(sandbox: Sandbox, port: int, recipients: tuple[str, ...], messages: int) -> Job:
+def job(sandbox: Sandbox, port: int, recipients: tuple[str, ...], messages: int, octets: int = HTML_OCTETS) -> Job:
     """For the sandbox's own login; ``messages`` in all, shared out."""
     made = sandbox.installation
     login = made.login
     each = -(-messages // COUNT)
-    return Job(port, made.certificate, login.login, login.password, login.address, recipients, each)
+    return Job(port, made.certificate, login.login, login.password, login.address, recipients, each, octets)
 
 
 def submit_one(job: Job) -> None:
     """Submit a single message from this process."""
     with _signed_in(job) as client:
-        _submit(client, job.sender, job.recipients[0], _message(job.sender, job.recipients[0]))
+        _submit(client, job.sender, job.recipients[0], _message(job.sender, job.recipients[0], job.octets))
 
 
 def _initialize(barrier: multiprocessing.synchronize.Barrier) -> None:
@@ -96,7 +98,7 @@ def _initialize(barrier: multiprocessing.synchronize.Barrier) -> None:
 
 
 def _submit_together(job: Job) -> Sent:
-    messages = [(recipient, _message(job.sender, recipient)) for recipient in job.recipients]
+    messages = [(recipient, _message(job.sender, recipient, job.octets)) for recipient in job.recipients]
     try:
         with _signed_in(job) as client:
             _barrier.wait()
@@ -132,8 +134,11 @@ def _submit(client: smtplib.SMTP, sender: str, recipient: str, message: bytes) -
     return time.perf_counter() - dot_sent
 
 
-def _message(sender: str, recipient: str) -> bytes:
-    """An HTML mail of 4 KB, as a mail client writes it; no line of it begins with a dot."""
+def _message(sender: str, recipient: str, octets: int) -> bytes:
+    """An HTML mail of 4 KB, as a mail client writes it; what it should be larger is an attachment.
+
+    No line of it begins with a dot.
+    """
     message = EmailMessage(policy=SMTP)
     message["From"] = f"Max Own <{sender}>"
     message["To"] = recipient
@@ -143,4 +148,7 @@ def _message(sender: str, recipient: str) -> bytes:
     head, tail = "<!DOCTYPE html>\n<html><head><title>Offer</title></head><body>\n", "</body></html>\n"
     paragraphs = (HTML_OCTETS - len(head) - len(tail)) // len(_PARAGRAPH.encode())
     message.set_content(head + paragraphs * _PARAGRAPH + tail, subtype="html", cte="quoted-printable")
+    if octets > HTML_OCTETS:
+        attached = os.urandom((octets - HTML_OCTETS) * 57 // 78)  # base64: 57 octets are a line of 76 and CRLF
+        message.add_attachment(attached, maintype="application", subtype="pdf", filename="offer.pdf")
     return message.as_bytes()

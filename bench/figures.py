@@ -26,11 +26,21 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """How much is measured. ``messages``: of each way, in each round."""
+    """How much is measured. ``messages``: of each way, in each round. ``without``: what is left out."""
 
     rounds: int
     messages: int
     log_lines: int
+    without: frozenset[str] = frozenset()
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one measurement found. ``markdown``: a table for README.md, where it has one."""
+
+    bench: str
+    figures: list[Figure]
+    markdown: str | None = None
 
 
 def alone(bench: str, name: str, unit: str, rounds: Sequence[float]) -> Figure:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import figures, mail_log
-from bench.figures import Effort, Figure
+from bench.figures import Effort, Figure, Result
 from bench.process_times import Run, timed
 from rich.progress import Progress
 from sqlalchemy import func, select
@@ -34,7 +34,7 @@ class Log:
     status_lines: int
 
 
-def measure(effort: Effort, progress: Progress) -> list[Figure]:
+def measure(effort: Effort, progress: Progress) -> Result:
     """Make the logs, then let each reader read each of them in turn, as many rounds as are asked for."""
     if shutil.which(PEER) is None:
         raise UserError(f"the Debian package {PEER} is missing; `make bench` installs it.")
@@ -48,7 +48,8 @@ def measure(effort: Effort, progress: Progress) -> list[Figure]:
             mail_log.write(path, effort.log_lines, dialogue=dialogue)
             logs.append(_log(name, path))
         progress.remove_task(making)
-        return [figure for log in logs for figure in _compare(log, folder, effort.rounds, progress)]
+        found = [figure for log in logs for figure in _compare(log, folder, effort.rounds, progress)]
+        return Result(NAME, found)
 
 
 def _log(name: str, path: Path) -> Log:

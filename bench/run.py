@@ -1,4 +1,4 @@
-"""``make bench``, ``make bench-NAME``: measure beside peers; one JSON object a line for each figure, then a table."""
+"""``make bench``, ``make bench-NAME``: measure beside peers; one JSON object a line for each figure, then tables."""
 
 import signal
 import sys
@@ -13,12 +13,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 sys.path.pop(0)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import figures, logparser, milter
-from bench.figures import Effort, Figure
+from bench import clients, figures, logparser, milter
+from bench.figures import Effort, Result
+from bench.markdown import LAST_RUN
 
 from sendproof_core.errors import guarded
 
-BENCHES: dict[str, Callable[[Effort, Progress], list[Figure]]] = {
+BENCHES: dict[str, Callable[[Effort, Progress], Result]] = {
     milter.NAME: milter.measure,
     logparser.NAME: logparser.measure,
 }
@@ -27,25 +28,43 @@ _TABLE_COLUMNS = 120
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(BENCHES)), metavar="[NAME ...]")
-@click.option("--rounds", type=click.IntRange(3), default=3, show_default=True, help="Of each; their median counts.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Of each; their median counts.")
 @click.option(
-    "--messages", type=click.IntRange(100), default=1_200, show_default=True, help="milter: of each way, each round."
+    "--messages",
+    type=click.IntRange(clients.COUNT),
+    default=2_000,
+    show_default=True,
+    help="milter: of each way, each round.",
 )
 @click.option(
     "--lines", type=click.IntRange(10_000), default=200_000, show_default=True, help="logparser: of the log, about."
 )
-def _command(names: tuple[str, ...], rounds: int, messages: int, lines: int) -> None:
+@click.option(
+    "--without", multiple=True, type=click.Choice(milter.OPTIONAL), help="milter: leave this out; repeatable."
+)
+def _command(names: tuple[str, ...], rounds: int, messages: int, lines: int, without: tuple[str, ...]) -> None:
     """Measure NAMEs (milter, logparser; without a name: all) beside their peers."""
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # what was started is ended
-    effort = Effort(rounds, messages, lines)
+    effort = Effort(rounds, messages, lines, frozenset(without))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    found: list[Figure] = []
+    results: list[Result] = []
     with Progress(*columns, console=Console(stderr=True, highlight=False)) as progress:
         for name in names or BENCHES:
-            for figure in BENCHES[name](effort, progress):
+            result = BENCHES[name](effort, progress)
+            results.append(result)
+            for figure in result.figures:
                 click.echo(figure.to_line())
-                found.append(figure)
-    Console(highlight=False, width=_TABLE_COLUMNS).print(figures.table(found))
+    for result in results:
+        _show(result)
+
+
+def _show(result: Result) -> None:
+    if result.markdown is None:
+        Console(highlight=False, width=_TABLE_COLUMNS).print(figures.table(result.figures))
+        return
+    click.echo("\n" + result.markdown)
+    LAST_RUN.mkdir(exist_ok=True)
+    (LAST_RUN / f"bench-{result.bench}.md").write_text(result.markdown, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""Names that Sendproof gives: the message id (UUIDv7) and the key of a Postfix queue file."""
+"""Names that Sendproof gives: the message id (UUIDv7), the key of a Postfix queue file, our transport for copies."""
 
 import datetime as dt
 import secrets
 import uuid
 from dataclasses import dataclass
+
+# How the log tags the transport that makes a copy for each recipient (postfix-conf/master.cf.j2): syslog_name, daemon.
+SPLIT_SERVICE = "/sendproof-split/smtp"
 
 
 @dataclass(frozen=True, order=True)

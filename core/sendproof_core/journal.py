@@ -1,15 +1,20 @@
 """Append to a journal: JSON lines, one per event, on disk before the reply that they speak of.
 
-Many processes append to one file: each line is one ``write`` to a descriptor opened with O_APPEND. A file that was
-renamed by logrotate is noticed before each line, so nobody has to be told. This module only writes; the logparser
-reads.
+Many processes append to one file: each ``write`` is of whole lines, to a descriptor opened with O_APPEND. Threads of
+one process that append at the same time share a ``write`` and the wait for the disk. A file that was renamed by
+logrotate is noticed before each write, so nobody has to be told. This module only writes; the logparser reads.
 """
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from sendproof_core.errors import UserError
+from sendproof_core.group_commit import GroupCommit
+
+# Far longer than any disk that works takes for the lines before.
+_WAIT_SECONDS = 60.0
 
 
 class Journal:
@@ -22,37 +27,40 @@ class Journal:
         self._descriptor = -1
         self._inode = -1
         self._lock = threading.Lock()
+        self._appending = GroupCommit(self._append_together)
 
     def append(self, line: bytes) -> None:
         """Write one line (without its newline).
 
         Raises:
-            OSError: the disk is full or gone; nothing may be answered that relies on the line.
+            OSError: the disk is full, gone or far too slow; nothing may be answered that relies on the line.
         """
         if b"\n" in line:
             raise ValueError("a journal line holds no newline")
-        with self._lock:  # else a rotation closes the descriptor that another thread is about to write to
-            descriptor = self._current()
-            self._write(descriptor, line + b"\n")
-            if not self._synchronous:
-                return
-            descriptor = os.dup(descriptor)
-        try:
-            os.fdatasync(descriptor)  # outside the lock: the disk serves several threads at once
-        finally:
-            os.close(descriptor)
+        self._appending.submit(line + b"\n", _WAIT_SECONDS)
 
     def close(self) -> None:
         """Close the file; the next `append` opens it again."""
         with self._lock:
             self._close()
 
-    def _write(self, descriptor: int, data: bytes) -> None:
-        if self._ends_torn(descriptor):
-            data = b"\n" + data
-        written = os.write(descriptor, data)
-        if written != len(data):
-            raise OSError(f"only {written} of {len(data)} octets fit in {self._path}")
+    def _append_together(self, lines: Sequence[bytes]) -> list[OSError | None]:
+        with self._lock:  # else `close` takes the descriptor away, and another file may have its number
+            descriptor = self._current()
+            mended = b"\n" if self._ends_torn(descriptor) else b""
+            data = b"".join((mended, *lines))
+            written = os.write(descriptor, data)
+            if self._synchronous:
+                os.fdatasync(descriptor)
+        if written == len(data):
+            return [None] * len(lines)
+        outcomes: list[OSError | None] = []
+        end = len(mended)
+        for line in lines:
+            end += len(line)
+            fits = end <= written
+            outcomes.append(None if fits else OSError(f"only {written} of {len(data)} octets fit in {self._path}"))
+        return outcomes
 
     def _close(self) -> None:
         if self._descriptor >= 0:

@@ -1,7 +1,8 @@
 """The events in a journal, as values, and their JSON lines. Writers: milter, site. Reader: logparser.
 
-A line is one JSON object with ``"event"`` first. Unknown keys are ignored by the reader, so that an old reader
-survives a new writer. Text is whatever came over the wire: the reader treats it as hostile.
+A line is one JSON object with ``"event"`` first. Unknown keys are ignored by the reader and keys with a default may be
+missing, so that an old reader survives a new writer, and the reverse. Text is whatever came over the wire: the reader
+treats it as hostile.
 """
 
 import dataclasses
@@ -45,6 +46,31 @@ class Admitted:
     body_sha256: str
     pixel: str
     charged_recipients: int
+    # What was changed so that no server on the way has to, or why that could not be
+    wire_edits: tuple[str, ...] = ()
+    # Postfix makes a copy for each recipient out of it; those are `Copied`, and carry pixel and signatures.
+    split: bool = False
+    # Thrown away by the milter
+    test_mode: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copied:
+    """One recipient's copy of a message that was `Admitted` as ``parent_queue_id``; charged with that."""
+
+    EVENT: ClassVar = "copied"
+    at: dt.datetime
+    host: str
+    queue_id: str
+    parent_queue_id: str
+    message_id: uuid.UUID
+    recipient: str
+    # As in `Admitted.recipients`, from 1; 0: an alias made it, and none of them is known as its origin.
+    recipient_number: int
+    signatures: tuple[SignatureRecord, ...]
+    body_sha256: str
+    pixel: str
+    wire_edits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,43 +113,47 @@ class Withdrawn:
     message_id: uuid.UUID
 
 
-JournalRecord = Admitted | Refused | Opened | Withdrawn
-_KINDS: dict[str, type[Admitted] | type[Refused] | type[Opened] | type[Withdrawn]] = {
-    kind.EVENT: kind for kind in (Admitted, Refused, Opened, Withdrawn)
-}
+JournalRecord = Admitted | Copied | Refused | Opened | Withdrawn
+KINDS: tuple[type[JournalRecord], ...] = (Admitted, Copied, Refused, Opened, Withdrawn)
+_BY_EVENT = {kind.EVENT: kind for kind in KINDS}
 
 
 def to_line(record: JournalRecord) -> bytes:
     """The JSON line, ASCII, without a newline."""
-    values: dict[str, Any] = {"event": record.EVENT}
-    for field in dataclasses.fields(record):
-        values[field.name] = _plain(getattr(record, field.name))
-    return json.dumps(values, separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode({"event": record.EVENT, **vars(record)}).encode("ascii")
 
 
 def from_line(line: bytes) -> JournalRecord | None:
     """What a line says; None if it is no record of ours."""
     try:
         values = json.loads(line)
-        kind = _KINDS[values["event"]]
-        given = {field.name: values[field.name] for field in dataclasses.fields(kind)}
+        kind = _BY_EVENT[values["event"]]
+        given = {
+            field.name: values[field.name]
+            if field.default is dataclasses.MISSING or field.name in values
+            else field.default
+            for field in dataclasses.fields(kind)
+        }
         return kind(**_restored(given))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
+    """What JSON has no word for."""
     match value:
         case dt.datetime():
             return value.isoformat()
         case uuid.UUID():
             return str(value)
-        case tuple():
-            return [_plain(item) for item in value]
         case SignatureRecord():
-            return dataclasses.asdict(value)
+            return vars(value)
         case _:
-            return value
+            raise TypeError(f"a journal record holds no {type(value).__name__}")
+
+
+# Made once: `json.dumps` with options makes one for each call.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_plain)
 
 
 def _restored(values: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +165,7 @@ def _restored(values: dict[str, Any]) -> dict[str, Any]:
         values["message_id"] = uuid.UUID(values["message_id"])
     if "signatures" in values:
         values["signatures"] = tuple(SignatureRecord(**item) for item in values["signatures"])
-    if "recipients" in values:
-        values["recipients"] = tuple(str(address) for address in values["recipients"])
+    for name in ("recipients", "wire_edits"):
+        if name in values:
+            values[name] = tuple(str(text) for text in values[name])
     return values

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from sendproof_core.states import KeyState, RecipientState
+from sendproof_core.states import KeyState, RecipientState, Span
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):
@@ -93,7 +93,16 @@ class Plan(Base):
     __tablename__ = "plans"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(100), unique=True)
+    # None: unlimited. `plans.QuotaLimits` has the same names.
+    messages_per_hour: Mapped[int | None]
+    recipients_per_hour: Mapped[int | None]
+    messages_per_day: Mapped[int | None]
     recipients_per_day: Mapped[int | None]
+    messages_per_month: Mapped[int | None]
+    recipients_per_month: Mapped[int | None]
+    recipients_per_message: Mapped[int | None]
+    message_octets: Mapped[int | None]
+    new_recipients_per_day: Mapped[int | None]
 
 
 class Account(Base):
@@ -110,6 +119,24 @@ class Account(Base):
     created_at: Mapped[dt.datetime]
     suspended_at: Mapped[dt.datetime | None]
     suspended_reason: Mapped[str | None] = mapped_column(Text)
+    # Mail is accepted and thrown away: for trying a client or a program out.
+    test_mode: Mapped[bool] = mapped_column(default=False)
+    # One pixel for all recipients of a message, instead of one copy for each.
+    shared_pixel: Mapped[bool] = mapped_column(default=False)
+    # A visible picture instead of the pixel: the name of a file in the site's folder of images.
+    tracking_image: Mapped[str | None] = mapped_column(String(100))
+
+
+class OwnAddress(Base):
+    """An address that an account may send as, at a domain that is not its own."""
+
+    __tablename__ = "own_addresses"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    address: Mapped[str] = mapped_column(String(320))
+    # What makes two spellings one address (`addresses.address_key`).
+    address_key: Mapped[str] = mapped_column(String(320), unique=True)
+    created_at: Mapped[dt.datetime]
 
 
 class Credential(Base):
@@ -133,6 +160,8 @@ class Domain(Base):
     name: Mapped[str] = mapped_column(String(255), unique=True)
     account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"), index=True)
     created_at: Mapped[dt.datetime]
+    # When the account was seen to own it; until then none of its addresses may be sent as.
+    proved_at: Mapped[dt.datetime | None]
 
 
 class DkimKey(Base):
@@ -146,6 +175,7 @@ class DkimKey(Base):
     sealed_private_key: Mapped[bytes] = mapped_column(LargeBinary)
     public_key: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(10))
+    state_since: Mapped[dt.datetime]
     created_at: Mapped[dt.datetime]
     __table_args__ = (UniqueConstraint("domain_id", "selector"), _one_of("state", KeyState))
 
@@ -154,14 +184,19 @@ class DkimKey(Base):
 
 
 class QuotaUse(Base):
-    """How much of one limit an account has used in one window. The window's begin is derived from the time."""
+    """What an account has sent in one hour, day or month. The window's begin is derived from the time."""
 
     __tablename__ = "quota_use"
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
-    limit_name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    span: Mapped[str] = mapped_column(String(5), primary_key=True)
     window_begins: Mapped[dt.datetime] = mapped_column(primary_key=True)
-    used: Mapped[int]
-    __table_args__ = (CheckConstraint("used >= 0", name="used"),)
+    messages: Mapped[int]
+    recipients: Mapped[int]
+    new_recipients: Mapped[int]
+    __table_args__ = (
+        _one_of("span", Span),
+        CheckConstraint("messages >= 0 AND recipients >= 0 AND new_recipients >= 0", name="use"),
+    )
 
 
 class Charge(Base):
@@ -173,8 +208,24 @@ class Charge(Base):
     host: Mapped[str] = mapped_column(String(255))
     queue_id: Mapped[str] = mapped_column(String(40))
     recipients: Mapped[int]
-    window_begins: Mapped[dt.datetime]
+    new_recipients: Mapped[int]
+    hour_begins: Mapped[dt.datetime]
+    day_begins: Mapped[dt.datetime]
+    month_begins: Mapped[dt.datetime]
     charged_at: Mapped[dt.datetime]
+    # When the record showed that Postfix queued the message; a charge without that evidence is taken back.
+    settled_at: Mapped[dt.datetime | None]
+    __table_args__ = (Index("ix_charges_host_settled_at", "host", "settled_at"),)
+
+
+class KnownRecipient(Base):
+    """An address that an account has mailed, and the message that was the first to it."""
+
+    __tablename__ = "known_recipients"
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    # `addresses.address_digest`
+    digest: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    message_id: Mapped[uuid.UUID] = mapped_column(index=True)
 
 
 # --- record: written by the logparser -------------------------------------------------------------------------------
@@ -200,6 +251,12 @@ class Message(Base):
     signatures: Mapped[list[Any]]
     # "inserted", or the name of the reason why the message carries none
     pixel: Mapped[str] = mapped_column(String(60))
+    # Names of what was changed so that no server on the way has to (or why that could not be).
+    wire_edits: Mapped[list[Any]] = mapped_column(default=list)
+    charged_recipients: Mapped[int] = mapped_column(default=0)
+    # Each recipient has a queue file of its own, which Postfix made out of the first.
+    split: Mapped[bool] = mapped_column(default=False)
+    test_mode: Mapped[bool] = mapped_column(default=False)
     __table_args__ = (Index("ix_messages_account_id_submitted_at", "account_id", "submitted_at"),)
 
 
@@ -237,7 +294,7 @@ class QueueFile(Base):
     login: Mapped[str | None] = mapped_column(Text)
     size_bytes: Mapped[int | None]
     recipient_count: Mapped[int | None]
-    # The queue file whose non-delivery or delay notification this one is.
+    # The queue file whose notification, or whose copy for one recipient, this one is.
     parent_queue_id: Mapped[str | None] = mapped_column(String(40))
     # What was done with it as a whole (held, expired, removed, deleted, ...): recipients that the journal names later
     # begin in the state that follows from it.
@@ -331,6 +388,8 @@ class ReadingPosition(Base):
     offset: Mapped[int] = mapped_column(BigInteger)
     lines_read: Mapped[int] = mapped_column(BigInteger)
     read_at: Mapped[dt.datetime]
+    # Everything that was in the source at this time has been read.
+    read_up_to: Mapped[dt.datetime | None]
 
 
 class OpenConversation(Base):

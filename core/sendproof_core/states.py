@@ -1,4 +1,4 @@
-"""The states of recipients and keys: the words that tables, pages and code share. Holds no transitions."""
+"""The states of recipients and keys, the spans of limits: words that tables, pages and code share."""
 
 import enum
 
@@ -23,3 +23,11 @@ class KeyState(enum.StrEnum):
     ACTIVE = "active"
     RETIRING = "retiring"
     RETIRED = "retired"
+
+
+class Span(enum.StrEnum):
+    """How long a window is in which use is counted."""
+
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"

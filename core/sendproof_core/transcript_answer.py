@@ -72,6 +72,8 @@ _NOT_GOT = "The recipient did not get it."
 
 def answer(case: Case) -> Answer:
     """What to tell the sender of this recipient."""
+    if case.message.test_mode:
+        return _test_mode()
     last = case.recipient.attempts[-1] if case.recipient.attempts else None
     match case.recipient.state:
         case RecipientState.DELIVERED if last:
@@ -90,6 +92,14 @@ def answer(case: Case) -> Answer:
             return _queued(case)
         case _:
             return _unknown(case, last)
+
+
+def _test_mode() -> Answer:
+    return Answer(
+        ("It was not delivered: your account is in test mode. We accepted the message and threw it away.", _NOT_GOT),
+        "Everything until the queue was done as for ordinary mail: the checks, the edits and the signatures.",
+        advice="Leave test mode in your account's settings, or ask your provider to, when you want to send.",
+    )
 
 
 def _delivered(case: Case, attempt: AttemptView) -> Answer:

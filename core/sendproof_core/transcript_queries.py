@@ -4,9 +4,11 @@ import contextlib
 import datetime as dt
 import uuid
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, not_, or_, select
 from sqlalchemy.orm import Session
 
+from sendproof_core.addresses import address_key
+from sendproof_core.identity import SPLIT_SERVICE
 from sendproof_core.schema import Attempt, Delivery, Message, Open, QueueFile, Recipient, Refusal
 from sendproof_core.states import RecipientState
 from sendproof_core.transcripts import (
@@ -52,18 +54,25 @@ def load_transcript(session: Session, message_id: uuid.UUID, account_id: int | N
     if message is None or (account_id is not None and message.account_id != account_id):
         return None
     queue_file = session.scalar(
-        select(QueueFile).where(QueueFile.message_id == message_id).order_by(QueueFile.born_at).limit(1)
+        select(QueueFile)
+        .where(QueueFile.message_id == message_id)
+        # Of a message that was split: the first one, not a copy.
+        .order_by(QueueFile.parent_queue_id.is_not(None), QueueFile.born_at)
+        .limit(1)
     )
     recipients: tuple[RecipientView, ...] = ()
     if queue_file is not None:
         opens = _opens(session, message_id)
-        rows = session.scalars(
-            select(Recipient)
+        rows = session.execute(
+            select(Recipient, QueueFile)
             .join(QueueFile, QueueFile.id == Recipient.queue_file_id)
             .where(QueueFile.message_id == message_id)
             .order_by(Recipient.number.is_(None), Recipient.number, Recipient.id)
         )
-        recipients = tuple(_recipient(session, row, opens) for row in rows)
+        found = [(recipient, of) for recipient, of in rows]
+        if message.split:
+            found = _without_copied(found)
+        recipients = tuple(_recipient(session, recipient, of, opens) for recipient, of in found)
     return Transcript(_message(message, queue_file), recipients)
 
 
@@ -77,14 +86,18 @@ def list_messages(
     messages = session.scalars(query.order_by(Message.submitted_at.desc()).limit(limit)).all()
     ids = [message.id for message in messages]
     states: dict[uuid.UUID | None, list[tuple[str, RecipientState]]] = {message_id: [] for message_id in ids}
+    found: dict[uuid.UUID | None, list[tuple[Recipient, QueueFile]]] = {message_id: [] for message_id in ids}
     rows = session.execute(
-        select(QueueFile.message_id, Recipient.address, Recipient.state)
+        select(Recipient, QueueFile)
         .join(Recipient, Recipient.queue_file_id == QueueFile.id)
         .where(QueueFile.message_id.in_(ids))
         .order_by(Recipient.number.is_(None), Recipient.number, Recipient.id)
     )
-    for message_id, address, state in rows:
-        states[message_id].append((address, RecipientState(state)))
+    for recipient, queue_file in rows:
+        found[queue_file.message_id].append((recipient, queue_file))
+    for message in messages:
+        recipients = _without_copied(found[message.id]) if message.split else found[message.id]
+        states[message.id] = [(recipient.address, RecipientState(recipient.state)) for recipient, _ in recipients]
     by_someone = select(Open.message_id).where(Open.message_id.in_(ids), Open.grade != MACHINE).distinct()
     opened = set(session.scalars(by_someone))
     return tuple(
@@ -114,6 +127,33 @@ def list_refusals(
     )
 
 
+def _without_copied(found: list[tuple[Recipient, QueueFile]]) -> list[tuple[Recipient, QueueFile]]:
+    """Of a message that was split: the recipients of the copies, and those of whom no copy is known yet."""
+    copies = [recipient for recipient, queue_file in found if queue_file.parent_queue_id is not None]
+    # A copy that was answered 451 is made again: the one that lives counts, else the newest.
+    newest: dict[tuple[int | None, str], int] = {}
+    for recipient, _ in sorted(found, key=_liveliness):
+        newest[recipient.number, address_key(recipient.address)] = recipient.id
+    numbers = {recipient.number for recipient in copies if recipient.number is not None}
+    addresses = {address_key(recipient.address) for recipient in copies}
+    return [
+        (recipient, queue_file)
+        for recipient, queue_file in found
+        if (
+            newest[recipient.number, address_key(recipient.address)] == recipient.id
+            if queue_file.parent_queue_id is not None
+            else recipient.number not in numbers
+            and address_key(recipient.final_address or recipient.address) not in addresses
+        )
+    ]
+
+
+def _liveliness(row: tuple[Recipient, QueueFile]) -> tuple[bool, bool, dt.datetime, int]:
+    recipient, queue_file = row
+    is_copy = queue_file.parent_queue_id is not None
+    return is_copy, recipient.state != RecipientState.CANCELLED.value, queue_file.born_at, recipient.id
+
+
 def _message(message: Message, queue_file: QueueFile | None) -> MessageView:
     return MessageView(
         id=message.id,
@@ -132,6 +172,8 @@ def _message(message: Message, queue_file: QueueFile | None) -> MessageView:
         host=queue_file.host if queue_file else None,
         queue_id=queue_file.queue_id if queue_file else None,
         queued_at=queue_file.born_at if queue_file else None,
+        wire_edits=tuple(message.wire_edits),
+        test_mode=message.test_mode,
     )
 
 
@@ -143,11 +185,16 @@ def _opens(session: Session, message_id: uuid.UUID) -> dict[int, list[OpenView]]
     return opens
 
 
-def _recipient(session: Session, row: Recipient, opens: dict[int, list[OpenView]]) -> RecipientView:
+def _recipient(
+    session: Session, row: Recipient, queue_file: QueueFile, opens: dict[int, list[OpenView]]
+) -> RecipientView:
     attempts = session.execute(
         select(Attempt, Delivery)
         .join(Delivery, Delivery.id == Attempt.delivery_id, isouter=True)
-        .where(Attempt.recipient_id == row.id)
+        # That a copy was made is no attempt at the recipient.
+        .where(
+            Attempt.recipient_id == row.id, not_(Attempt.service.endswith(SPLIT_SERVICE) & (Attempt.status == "sent"))
+        )
         .order_by(Attempt.attempted_at, Attempt.id)
     )
     own_opens = opens.get(row.number, []) if row.number else []
@@ -159,6 +206,7 @@ def _recipient(session: Session, row: Recipient, opens: dict[int, list[OpenView]
         state_at=row.state_at,
         attempts=tuple(_attempt(attempt, delivery) for attempt, delivery in attempts),
         opens=tuple(sorted([*own_opens, *opens.get(0, [])], key=lambda view: view.at)),
+        copy_queue_id=queue_file.queue_id if queue_file.parent_queue_id is not None else None,
     )
 
 

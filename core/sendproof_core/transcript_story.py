@@ -182,6 +182,9 @@ def _way_in(case: Case) -> Iterator[Entry]:
         for domain, selector, algorithm in message.signatures
     )
     alert = "opened alert on" if message.pixel == "inserted" else f"no opened alert: {_no_pixel(message.pixel)}"
+    edits = [_WIRE_EDITS.get(edit) or visible(edit) for edit in message.wire_edits]
+    if edits:
+        yield _entry(case, EntryKind.SIGNED, None, "prepared", "; ".join(edits))
     label = "signed" if signatures else "not signed"
     yield _entry(case, EntryKind.SIGNED, None, label, f"{signatures}; {alert}" if signatures else alert)
 
@@ -190,11 +193,15 @@ def _way_in(case: Case) -> Iterator[Entry]:
         later = message.queued_at if message.queued_at and message.queued_at > message.submitted_at else None
         on = f" on {visible(message.host)}" if message.host else ""
         yield _entry(case, EntryKind.QUEUED, later, "queued", f"{visible(message.queue_id)}{on}")
+    if case.recipient.copy_queue_id:
+        own = f"{visible(case.recipient.copy_queue_id)}, a copy for this recipient alone"
+        yield _entry(case, EntryKind.QUEUED, None, "copied", own)
 
 
 # The names are the milter's, in its journal.
 _NO_PIXEL = {
     "tracking-off": "it is off for this account",
+    "opted-out": "you switched it off for this message",
     "multipart": "mail in several parts goes out as it is",
     "not-html": "plain text cannot carry a picture",
     "attachment": "the message is an attachment",
@@ -203,6 +210,22 @@ _NO_PIXEL = {
     "signed-or-encrypted": "signed and encrypted mail goes out as it is",
     "automatic": "automatic replies carry none",
     "malformed": "its structure is unclear, so it goes out as it is",
+    "too-large": "its text is too large for mail readers to show all of it",
+    "too-deep": "its parts are nested too deeply",
+    "too-many-parts": "it has too many parts",
+    "test-mode": "test mode sends nothing",
+}
+# What was made safe for every server on the way, and what could not be: names of the milter's, too.
+_WIRE_EDITS = {
+    "long-header-lines": "long header lines folded",
+    "8-bit-header": "header text encoded",
+    "long-body-lines": "long lines encoded",
+    "8-bit-parts": "8-bit text encoded",
+    "sealed-long-lines": "signed or encrypted very long lines left as they are: a server may break the signature",
+    "sealed-8-bit": "signed or encrypted 8-bit content left as it is: a server may break its signature",
+    "long-header-word": "a header word longer than a line left as it is: a server may break the signature",
+    "malformed-long-lines": "long lines in an unclear structure left as they are: a server may break the signature",
+    "malformed-8-bit": "8-bit text in an unclear structure left as it is: a server may break the signature",
 }
 
 
@@ -306,7 +329,8 @@ def _evidence(case: Case) -> str:
         )
         spoken = sum(len(attempt.dialogue) for attempt in case.tried)
         dialogue = f" and {counted(spoken, 'line')} of dialogue" if spoken else ""
-        parts.append(f"{statuses}{dialogue} of its mail log (queue id {visible(message.queue_id)})")
+        copied = f", copied as {visible(case.recipient.copy_queue_id)}" if case.recipient.copy_queue_id else ""
+        parts.append(f"{statuses}{dialogue} of its mail log (queue id {visible(message.queue_id)}{copied})")
     return f"{', '.join(parts)}. {_times_are(case)}"
 
 

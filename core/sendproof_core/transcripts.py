@@ -60,6 +60,8 @@ class RecipientView:
     state_at: dt.datetime
     attempts: tuple[AttemptView, ...]
     opens: tuple[OpenView, ...]
+    # Of the recipient's own copy, if Postfix made one; else the message's counts.
+    copy_queue_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class MessageView:
     host: str | None
     queue_id: str | None
     queued_at: dt.datetime | None
+    # What was changed so that no server on the way has to, or why that could not be.
+    wire_edits: tuple[str, ...] = ()
+    test_mode: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from sendproof_logparser.transcript import Change, Conversations, QueueFileDispo
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _SWEEP_EVERY = dt.timedelta(hours=1)
+# How often the record says that everything was read: charges without a message are taken back on its word.
+_MARK_EVERY = dt.timedelta(seconds=10)
 _MACHINES_ZONE = Path("/etc/localtime")
 _log = logging.getLogger(__name__)
 
@@ -84,6 +86,11 @@ class Reader:
             return None
         closing, conversations = self._conversations.finish_batch()
         return dataclasses.replace(batch, closing_changes=closing, conversations=conversations)
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """The sources as the record names them."""
+        return tuple(source.name for source in self._sources)
 
     def unread_octets(self) -> int:
         """How much there is still to read, about."""
@@ -159,10 +166,14 @@ class Daemon:
         """Follow the files until the wake-up says stop."""
         _log.info("event=started unread_octets=%d", self.reader.unread_octets())
         swept_at: dt.datetime | None = None
+        marked_at: dt.datetime | None = None
         while not self.wakeup.stopping:
+            now = self.clock()
             if self.read_once():
                 continue
-            now = self.clock()
+            if marked_at is None or now - marked_at >= _MARK_EVERY:
+                marked_at = now
+                self._mark_read_up_to(now)
             if swept_at is None or now - swept_at >= _SWEEP_EVERY:
                 swept_at = now
                 self._until_database_is_there(self._sweep)
@@ -181,6 +192,10 @@ class Daemon:
             return False
         self._until_database_is_there(lambda: self.store.write(batch))
         return True
+
+    def _mark_read_up_to(self, at: dt.datetime) -> None:
+        names = self.reader.source_names
+        self._until_database_is_there(lambda: self.store.mark_read_up_to(names, at))
 
     def _sweep(self) -> None:
         marked = self.store.mark_silent_as_unknown(self.clock(), self.queue_lifetime_seconds)

@@ -10,7 +10,7 @@ import uuid
 from typing import Any, get_type_hints
 
 from sendproof_core import journal_records
-from sendproof_core.journal_records import Admitted, JournalRecord, Opened, Refused, SignatureRecord, Withdrawn
+from sendproof_core.journal_records import KINDS, JournalRecord, SignatureRecord
 
 _LARGEST_INTEGER = 2**31 - 1  # of an INTEGER column
 
@@ -29,10 +29,7 @@ def parse(line: bytes) -> JournalRecord | None:
     return dataclasses.replace(record, **values)
 
 
-_HINTS = {
-    kind: {field.name: get_type_hints(kind)[field.name] for field in dataclasses.fields(kind)}
-    for kind in (Admitted, Refused, Opened, Withdrawn)
-}
+_HINTS = {kind: {field.name: get_type_hints(kind)[field.name] for field in dataclasses.fields(kind)} for kind in KINDS}
 
 
 def _mended(value: Any) -> Any:
@@ -52,7 +49,7 @@ def _is_sound(value: Any, hint: Any) -> bool:
         case None:
             return hint in {str | None, int | None}
         case bool():
-            return False
+            return bool(hint is bool)
         case str():
             return hint in {str, str | None}
         case int():

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sendproof_core.addresses import address_key
-from sendproof_core.identity import QueueFileKey
-from sendproof_core.journal_records import Admitted, Opened, Refused
+from sendproof_core.identity import SPLIT_SERVICE, QueueFileKey
+from sendproof_core.journal_records import Admitted, Copied, Opened, Refused
 from sendproof_core.states import RecipientState
 from sendproof_logparser import queue_id
 from sendproof_logparser.grammar import Disposition, StatusLine
@@ -26,9 +26,12 @@ from sendproof_logparser.transcript import (
 # The mail log has whole seconds, the journal microseconds, and their writers do not wait for each other.
 _SLACK = dt.timedelta(seconds=2)
 
+_HANDED_ON = "handed-on"
+
 _OPEN_STATES = (RecipientState.QUEUED, RecipientState.DEFERRED, RecipientState.HELD, RecipientState.UNKNOWN)
 # (state, what happened) -> next state. What is not here changes nothing: a final state stays.
 _NEXT: dict[tuple[RecipientState, str], RecipientState] = {
+    **{(state, _HANDED_ON): RecipientState.QUEUED for state in _OPEN_STATES},
     # A status line is evidence in every state that is not final, also where we had given up (`unknown`).
     **{(state, "sent"): RecipientState.DELIVERED for state in _OPEN_STATES},
     **{(state, "bounced"): RecipientState.BOUNCED for state in _OPEN_STATES},
@@ -150,6 +153,7 @@ class QueueFiles:
         self.deliveries: dict[DeliveryKey, DeliveryState] = {}
         self.queue_file_of: dict[DeliveryKey, QueueFileCopy] = {}
         self.admitted: list[Admitted] = []
+        self.copied: list[Copied] = []
         self.refused: list[Refused] = []
         self.opened: list[Opened] = []
 
@@ -170,6 +174,8 @@ class QueueFiles:
                 self._dispose(change)
             case Admitted():
                 self._admit(change)
+            case Copied():
+                self._copy(change)
             case Refused():
                 self.refused.append(change)
             case Opened():
@@ -190,6 +196,9 @@ class QueueFiles:
         # discard(8) says "sent" and delivers nothing; so does the queue manager of a notification that nobody can get.
         if happened == "sent" and change.daemon in {"discard", "qmgr"}:
             happened = Disposition.DISCARDED
+        # Handed back to ourselves: how the recipient fares is said of the copy, by another queue file.
+        if happened == "sent" and change.service.endswith(SPLIT_SERVICE):
+            happened = _HANDED_ON
         recipient.take(happened, change.at)
         self.attempts.append((change, recipient))
         if change.delivery is not None:
@@ -219,6 +228,20 @@ class QueueFiles:
             elif known.number is None:
                 known.number, known.address, known.changed = number, address, True
 
+    def _copy(self, record: Copied) -> None:
+        self.copied.append(record)
+        queue_file = self._admitted_life(record)
+        number = record.recipient_number or None
+        if queue_file.message_id is None:
+            queue_file.message_id, queue_file.changed = record.message_id, True
+        if queue_file.parent_queue_id is None:
+            queue_file.parent_queue_id, queue_file.changed = record.parent_queue_id, True
+        known = queue_file.find(record.recipient)
+        if known is None:
+            queue_file.add(record.recipient, number, record.at)
+        elif known.number is None and number is not None:
+            known.number, known.changed = number, True
+
     def _life(self, key: QueueFileKey, at: dt.datetime, *, begins: bool) -> QueueFileCopy:
         """The life that a line of the mail log belongs to; a new one if it begins with it."""
         lives = [
@@ -242,7 +265,7 @@ class QueueFiles:
             found.born_at, found.changed = at, True
         return found
 
-    def _admitted_life(self, record: Admitted) -> QueueFileCopy:
+    def _admitted_life(self, record: Admitted | Copied) -> QueueFileCopy:
         """The life that the milter admitted: of any instance, because the milter is not told which."""
         lives = self._lives.get((record.host, record.queue_id), [])
         for life in lives:

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import asdict
 from typing import Any
 
-from sendproof_core.journal_records import Admitted, Opened, Refused
+from sendproof_core.journal_records import Admitted, Copied, Opened, Refused
 from sendproof_logparser import remote_queue_id
 from sendproof_logparser.grammar import may_be_kept
 from sendproof_logparser.queue_file import QueueFileCopy, RecipientCopy
@@ -95,6 +95,19 @@ def message(record: Admitted) -> Row:
         "recipient_count": len(record.recipients),
         "signatures": [asdict(signature) for signature in record.signatures],
         "pixel": record.pixel,
+        "wire_edits": record.wire_edits,
+        "charged_recipients": record.charged_recipients,
+        "split": record.split,
+        "test_mode": record.test_mode,
+    }
+
+
+def copied(record: Copied) -> Row:
+    """The columns of ``messages`` that only the copies of a split message know; its id as ``b_id``."""
+    return {
+        "b_id": record.message_id,
+        "signatures": [asdict(signature) for signature in record.signatures],
+        "wire_edits": record.wire_edits,
     }
 
 

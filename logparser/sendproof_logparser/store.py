@@ -18,7 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sendproof_core.database import Database
 from sendproof_core.errors import UserError
 from sendproof_core.identity import QueueFileKey
-from sendproof_core.journal_records import Admitted
+from sendproof_core.journal_records import Admitted, Copied
 from sendproof_core.schema import (
     Attempt,
     Base,
@@ -153,6 +153,19 @@ class Store:
             key: row_id for key, row_id in delivery_ids.items() if ended.get(key.process, key.number) == key.number
         }
 
+    def mark_read_up_to(self, sources: Sequence[str], at: dt.datetime) -> None:
+        """Say that everything that was in these sources at that time has been read.
+
+        Raises:
+            DatabaseAway: try again later.
+        """
+        read = update(ReadingPosition).where(ReadingPosition.source.in_(sources)).values(read_up_to=at)
+        try:
+            with self._database.writing_connection() as connection:
+                connection.execute(read)
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseAway(str(error.orig)) from error
+
     def mark_silent_as_unknown(self, now: dt.datetime, queue_lifetime_seconds: int) -> int:
         """Say `unknown` of recipients of whom nothing was heard for too long; how many.
 
@@ -285,6 +298,8 @@ def _apply(
         queue_files.apply(change)
     _insert_messages(connection, queue_files.admitted)
     _save_queue_files(connection, queue_files.all())
+    copied = {record.message_id: record_rows.copied(record) for record in queue_files.copied}
+    _update(connection, _table(Message), list(copied.values()))
     delivery_ids = _save_deliveries(connection, queue_files, delivery_ids)
     _insert(
         connection, _table(Attempt), [record_rows.attempt(*attempt, delivery_ids) for attempt in queue_files.attempts]
@@ -330,7 +345,7 @@ def _key_of(change: Change) -> QueueFileKey | None:
     match change:
         case Attempted() | QueueFileFacts() | QueueFileDisposed():
             return change.key
-        case Admitted():
+        case Admitted() | Copied():
             return QueueFileKey(change.host, "", change.queue_id)
         case _:
             return None

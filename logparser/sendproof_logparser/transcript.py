@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from sendproof_core.identity import QueueFileKey
-from sendproof_core.journal_records import Admitted, Opened, Refused
+from sendproof_core.journal_records import Admitted, Copied, Opened, Refused
 from sendproof_logparser import grammar
 from sendproof_logparser.grammar import DialogueLine, StatusLine, TlsSession, Trouble
 from sendproof_logparser.syslog_line import SyslogLine
@@ -102,7 +102,7 @@ class QueueFileDisposed:
     disposition: grammar.Disposition
 
 
-Change = QueueFileFacts | Attempted | DeliveryState | QueueFileDisposed | Admitted | Refused | Opened
+Change = QueueFileFacts | Attempted | DeliveryState | QueueFileDisposed | Admitted | Copied | Refused | Opened
 
 
 @dataclass(slots=True)

@@ -6,10 +6,18 @@ import email.header
 import email.headerregistry
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from sendproof_core import domain_names
+from sendproof_core.addresses import address_key
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 _ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[bqBQ]\?[^?\s]*\?=")
 _AS_ADDRESSES = email.headerregistry.HeaderRegistry()
+# "you@your.example <you@your.example>" without quotation marks: no RFC allows it, many clients write it.
+_ADDRESS_AS_NAME = re.compile(r"\s*(?P<name>[^\s<>\"(),:;@]+@[^\s<>\"(),:;@]+)\s*<\s*(?P<address>[^\s<>]+)\s*>\s*")
 # The library's parser takes quadratic time: 100 KB of quotation marks kept a process busy for a minute and a half.
 _FROM_OCTETS = 4096
 # A subject in the journal: enough to find a message by (RFC 5322 section 2.1.1's line limit).
@@ -34,11 +42,21 @@ class Submission:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     received_at: dt.datetime
+    # What recipients were before aliases (ORCPT of RFC 3461), where the client said so.
+    original_recipients: tuple[str, ...] = ()
+    # The client may have written UTF-8 in header fields (RFC 6531).
+    smtputf8: bool = False
 
     def header_values(self, name: str) -> tuple[bytes, ...]:
         """All values of a field, in order."""
-        wanted = name.lower().encode("ascii")
-        return tuple(value for field, value in self.headers if field.lower() == wanted)
+        return self._values_by_name.get(name.lower().encode("ascii"), ())
+
+    @functools.cached_property
+    def _values_by_name(self) -> dict[bytes, tuple[bytes, ...]]:
+        found: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            found.setdefault(name.lower(), []).append(value)
+        return {name: tuple(values) for name, values in found.items()}
 
     @property
     def size_bytes(self) -> int:
@@ -67,6 +85,9 @@ def from_addresses(submission: Submission) -> tuple[str, ...] | None:
 @functools.lru_cache(maxsize=4096)  # people have few From fields, and the library's parser takes a millisecond
 def _addresses(value: bytes) -> tuple[str, ...] | None:
     text = value.decode("utf-8", "replace").replace("\n", "")
+    named = _ADDRESS_AS_NAME.fullmatch(text)
+    if named and address_key(named["name"]) == address_key(named["address"]):
+        text = named["address"]
     try:
         field = _AS_ADDRESSES("From", text)
         # "own@a.example <other@b.example>" parses as the first and shows as the second.
@@ -84,9 +105,14 @@ def _is_address(text: str) -> bool:
     return bool(local and at and domain) and not any(character.isspace() or character < " " for character in text)
 
 
+@functools.lru_cache(maxsize=4096)
 def domain_of(address: str) -> str:
-    """The domain, lower case; empty if there is none."""
-    return address.rpartition("@")[2].lower().rstrip(".") if "@" in address else ""
+    """The domain as it is stored (`domain_names`); in lower case if it is none; empty if there is no "@"."""
+    domain = address.rpartition("@")[2] if "@" in address else ""
+    try:
+        return domain_names.to_ascii(domain)
+    except ValueError:
+        return domain.lower()
 
 
 def subject_text(submission: Submission) -> str | None:

@@ -1,102 +1,28 @@
 """The steps that every message takes, in their order. Decides; what it needs from outside is passed in as `Services`.
 
-who -> may -> charge -> edit -> sign. Policy fails closed (a refusal, or `Unavailable` which becomes 451); decoration
-fails open (the message goes out unchanged and the reason is recorded).
+First pass: who -> may -> charge -> route -> edit -> sign. A message that was routed to one copy for each recipient is
+edited and signed on their second pass: recognise -> edit -> sign. Policy fails closed (a refusal, or `Unavailable`,
+which becomes 451); decoration fails open (the message goes out without a pixel and the reason is recorded).
 """
 
-import dataclasses
 import datetime as dt
-import enum
-import hashlib
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
 
 from sendproof_core import tokens
-from sendproof_core.journal_records import Admitted, Refused, SignatureRecord, Withdrawn
-from sendproof_core.plans import OverQuota
-from sendproof_milter import pixel, signing
-from sendproof_milter.message import Submission, domain_of, from_addresses, message_id_header, printable, subject_text
-from sendproof_milter.sender import Sender, SigningKey
+from sendproof_core.journal_records import SignatureRecord
+from sendproof_milter import pixel, signing, split_stamp, wire_safe
+from sendproof_milter.message import domain_of, from_addresses
+from sendproof_milter.sender import SigningKey
+from sendproof_milter.work import TRACE_HEADER, TRACK_HEADER, Reason, Refusal, Services, Site, Unavailable, Work
 
-TRACE_HEADER = "X-Sendproof-Trace"
 # As long as a complaint about a message may come; the token names nobody.
 _TRACE_LIFETIME = dt.timedelta(days=3650)
 _PIXEL_LIFETIME = dt.timedelta(days=730)
-
-
-class Reason(enum.StrEnum):
-    """Why a message was refused, as the journal has it."""
-
-    NO_LOGIN = "no-login"
-    UNKNOWN_LOGIN = "unknown-login"
-    SUSPENDED = "suspended"
-    NO_FROM = "no-from"
-    FOREIGN_SENDER = "foreign-sender"
-    FOREIGN_FROM = "foreign-from"
-    OVER_QUOTA = "over-quota"
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Refuse the message: ``code`` (SMTP), ``dsn`` (RFC 3463), one line of ASCII text."""
-
-    reason: Reason
-    code: int
-    dsn: str
-    text: str
-
-
-class Unavailable(Exception):
-    """Something that policy needs cannot be reached: the client is told 451 and tries again."""
-
-
-class Services(Protocol):
-    """What the steps need from outside."""
-
-    def sender(self, login: str) -> Sender | None:
-        """Who that login is; None if nobody. Raises `Unavailable`."""
-
-    def charge(
-        self, sender: Sender, message_id: uuid.UUID, queue_id: str, recipients: int, now: dt.datetime
-    ) -> OverQuota | None:
-        """Charge a message, all or nothing; what stands against it, or None. Raises `Unavailable`."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """The settings that the steps read."""
-
-    host: str
-    tracking_url: str
-    token_key_number: int
-    token_keys: Mapping[int, bytes]
-
-
-@dataclass(frozen=True)
-class Work:
-    """A message on its way through the steps. Each step returns a changed copy, or a `Refusal`."""
-
-    submission: Submission
-    message_id: uuid.UUID
-    sender: Sender | None = None
-    charged_recipients: int = 0
-    pixel: str = pixel.NoPixel.TRACKING_OFF.value
-    # None: the body stays as it is.
-    new_body: bytes | None = None
-    trace: str = ""
-    body_hash: bytes = b""
-    signatures: tuple[SignatureRecord, ...] = ()
-    signature_values: tuple[bytes, ...] = ()
-
-    @property
-    def known_sender(self) -> Sender:
-        """The sender, for the steps after `who`."""
-        if self.sender is None:
-            raise AssertionError("the step `who` comes first")
-        return self.sender
-
+# Longer than a copy can wait in the queue for its second pass.
+_STAMP_LIFETIME = dt.timedelta(days=30)
+# Fields that are ours to write: a client's own are removed.
+OWN_HEADERS = (TRACE_HEADER, TRACK_HEADER, split_stamp.HEADER)
+_OWN = frozenset(name.lower().encode("ascii") for name in OWN_HEADERS)
 
 Step = Callable[[Work, Services, Site], Work | Refusal]
 
@@ -109,20 +35,44 @@ def who(work: Work, services: Services, site: Site) -> Work | Refusal:
     sender = services.sender(work.submission.login)
     if sender is None:
         return Refusal(Reason.UNKNOWN_LOGIN, 550, "5.7.1", "This login has no account or was revoked")
-    return dataclasses.replace(work, sender=sender)
+    return work.but(sender=sender)
+
+
+def recognise(work: Work, services: Services, site: Site) -> Work | Refusal:
+    """Whose copy this is, on the second pass: only a stamp of the first one is believed."""
+    values = work.submission.header_values(split_stamp.HEADER)
+    stamp = split_stamp.read(values, site.token_keys, work.received_at)
+    if stamp is None:
+        return Refusal(Reason.NO_STAMP, 550, "5.7.1", "This service takes copies from our own queue only")
+    sender = services.account(stamp.account_id)
+    if sender is None:
+        raise Unavailable(f"account {stamp.account_id} is gone")
+    submission = work.submission
+    # An alias may have put others in the place of the recipient that was submitted.
+    number = stamp.number_of(*submission.original_recipients, *submission.recipients)
+    return work.but(
+        message_id=stamp.message_id,
+        sender=sender,
+        stamp=stamp,
+        recipient_number=number,
+        wants_pixel=True,
+        signed_headers=_without_own(submission.headers),
+    )
 
 
 def may(work: Work, services: Services, site: Site) -> Work | Refusal:
-    """Whether the account may send now, and as the addresses that the message names."""
+    """Whether the account may send now, this message, and as the addresses that it names."""
     del services, site
-    sender = work.known_sender
+    sender, submission = work.known_sender, work.submission
     if sender.suspended_reason is not None:
         return Refusal(Reason.SUSPENDED, 550, "5.7.1", f"This account is suspended: {_ascii(sender.suspended_reason)}")
-    envelope_sender = work.submission.envelope_sender
-    if not sender.owns(domain_of(envelope_sender)):
-        text = f"<{_ascii(envelope_sender)}> does not belong to your account: send with an address of your own domains"
+    # An empty envelope sender is right for read receipts and automatic replies (RFC 8098 section 2.1).
+    if submission.envelope_sender and not sender.may_use(submission.envelope_sender):
+        text = (
+            f"<{_ascii(submission.envelope_sender)}> does not belong to your account: send with an address of your own"
+        )
         return Refusal(Reason.FOREIGN_SENDER, 550, "5.7.1", text)
-    addresses = from_addresses(work.submission)
+    addresses = from_addresses(submission)
     if addresses is None:
         return Refusal(
             Reason.NO_FROM,
@@ -131,62 +81,97 @@ def may(work: Work, services: Services, site: Site) -> Work | Refusal:
             "From is missing or cannot be understood: write it as '\"Your name\" <you@your.domain>'",
         )
     for address in addresses:
-        if not sender.owns(domain_of(address)):
-            text = f"From: <{_ascii(address)}> does not belong to your account: use an address of your own domains"
+        if not sender.may_use(address):
+            text = f"From: <{_ascii(address)}> does not belong to your account: use an address of your own"
             return Refusal(Reason.FOREIGN_FROM, 550, "5.7.1", text)
     if not _signing_keys(work):
         raise Unavailable("no active DKIM key signs for this message")
-    return work
+    refusal = _over_message_limits(work)
+    return refusal or work.but(signed_headers=_without_own(submission.headers))
 
 
 def charge(work: Work, services: Services, site: Site) -> Work | Refusal:
-    """The plan's limits, raised all together or not at all."""
-    del site
+    """The plan's limits, raised all together or not at all. What is not sent is not charged."""
     submission, sender = work.submission, work.known_sender
-    count = len(submission.recipients)
-    over = services.charge(sender, work.message_id, submission.queue_id, count, submission.received_at)
+    if sender.test_mode:
+        return work
+    try:
+        over = services.charge(sender, work.message_id, submission)
+    except Unavailable:
+        if site.accept_uncharged:
+            return work
+        raise
     if over is not None:
-        return Refusal(Reason.OVER_QUOTA, 550, "5.7.1", over.reply_text(sender.time_zone))
-    return dataclasses.replace(work, charged_recipients=count)
+        return Refusal(Reason.OVER_QUOTA, over.code, over.dsn, over.reply_text(sender.time_zone), over.name)
+    return work.but(charged_recipients=len(submission.recipients))
+
+
+def route(work: Work, services: Services, site: Site) -> Work:
+    """Whether Postfix makes a copy for each recipient: only for a pixel of their own, and only if one can be put in."""
+    del services
+    sender, submission = work.known_sender, work.submission
+    # Recipient 0 stands for all of them: a milter sees one body, however many it is for.
+    work = work.but(recipient_number=int(len(submission.recipients) == 1))
+    unwanted = _unwanted(work)
+    if unwanted is not None:
+        return work.but(pixel=unwanted.value)
+    work = work.but(wants_pixel=True)
+    several = 1 < len(submission.recipients) <= split_stamp.MOST_RECIPIENTS
+    if not several or sender.shared_pixel or sender.test_mode or not site.split:
+        return work
+    match pixel.insert(submission, _image(work, site)):
+        case pixel.WithPixel():
+            return work.but(pixel=pixel.INSERTED, split=True)
+        case reason:
+            return work.but(pixel=reason.value, wants_pixel=False)
 
 
 def edit(work: Work, services: Services, site: Site) -> Work:
-    """The pixel, where the account wants one and the message can carry it; the trace header always."""
+    """The pixel, where one is wanted and the message can carry it; what makes it safe on the way; the trace header."""
     del services
-    now = work.submission.received_at
-    trace = _token(tokens.Purpose.TRACE, work, site, now + _TRACE_LIFETIME)
-    work = dataclasses.replace(work, trace=trace)
-    if not work.known_sender.tracking:
+    if work.split:
         return work
-    url = f"{site.tracking_url}/o/{_token(tokens.Purpose.PIXEL, work, site, now + _PIXEL_LIFETIME)}.gif"
-    match pixel.insert(work.submission, url):
-        case pixel.WithPixel(body):
-            return dataclasses.replace(work, pixel=pixel.INSERTED, new_body=body)
-        case reason:
-            return dataclasses.replace(work, pixel=reason.value)
+    if work.wants_pixel:
+        match pixel.insert(work.submission, _image(work, site)):
+            case pixel.WithPixel(body):
+                work = work.but(pixel=pixel.INSERTED, new_body=body)
+            case reason:
+                work = work.but(pixel=reason.value)
+    safe = wire_safe.make_safe(work.signed_headers, work.body, smtputf8=work.submission.smtputf8)
+    return work.but(
+        new_body=work.new_body if safe.body is None else safe.body,
+        changed_fields=safe.changed_fields,
+        signed_headers=wire_safe.apply_fields(work.signed_headers, safe.changed_fields),
+        wire_edits=tuple(found.value for found in safe.edits),
+        trace=_token(tokens.Purpose.TRACE, work, site, work.received_at + _TRACE_LIFETIME),
+    )
 
 
 def sign(work: Work, services: Services, site: Site) -> Work:
     """A signature with the domain of the From address where the account has its key, and with the provider's."""
     del services, site
-    submission, keys = work.submission, _signing_keys(work)
-    body_hash = signing.body_hash(submission.body if work.new_body is None else work.new_body)
-    headers = [pair for pair in submission.headers if pair[0].lower() != TRACE_HEADER.lower().encode("ascii")]
-    values = signing.sign_each(headers, body_hash, keys, submission.received_at)
+    if work.split:
+        return work
+    keys = _signing_keys(work)
+    if not keys:
+        raise Unavailable("no active DKIM key signs for this message")
+    body_hash = signing.body_hash(work.body)
+    values = signing.sign_each(work.signed_headers, body_hash, keys, work.received_at)
     records = tuple(SignatureRecord(key.domain, key.selector, key.algorithm) for key in keys)
-    return dataclasses.replace(work, body_hash=body_hash, signatures=records, signature_values=values)
+    return work.but(body_hash=body_hash, signatures=records, signature_values=values)
 
 
-STEPS: tuple[Step, ...] = (who, may, charge, edit, sign)
+STEPS: tuple[Step, ...] = (who, may, charge, route, edit, sign)
+SECOND_PASS: tuple[Step, ...] = (recognise, edit, sign)
 
 
-def run(work: Work, services: Services, site: Site) -> tuple[Work, Refusal | None]:
+def run(work: Work, services: Services, site: Site, steps: tuple[Step, ...] = STEPS) -> tuple[Work, Refusal | None]:
     """All steps, or those up to the first refusal; the work as it was then.
 
     Raises:
         Unavailable: policy could not be decided; answer 451.
     """
-    for step in STEPS:
+    for step in steps:
         outcome = step(work, services, site)
         if isinstance(outcome, Refusal):
             return work, outcome
@@ -194,54 +179,48 @@ def run(work: Work, services: Services, site: Site) -> tuple[Work, Refusal | Non
     return work, None
 
 
-def admitted_record(work: Work, site: Site) -> Admitted:
-    """The journal line of a message that goes out."""
-    submission, sender = work.submission, work.known_sender
-    return Admitted(
-        at=submission.received_at,
-        host=site.host,
-        queue_id=submission.queue_id,
-        message_id=work.message_id,
-        account_id=sender.account_id,
-        login=sender.login,
-        credential_label=sender.credential_label,
-        envelope_sender=printable(submission.envelope_sender),
-        recipients=tuple(printable(address) for address in submission.recipients),
-        message_id_header=message_id_header(submission),
-        subject=subject_text(submission),
-        size_bytes=submission.size_bytes,
-        client_address=submission.client_address,
-        client_tls=submission.client_tls,
-        signatures=work.signatures,
-        body_sha256=hashlib.sha256(submission.body if work.new_body is None else work.new_body).hexdigest(),
-        pixel=work.pixel,
-        charged_recipients=work.charged_recipients,
-    )
-
-
-def withdrawn_record(work: Work, site: Site) -> Withdrawn:
-    """The journal line of a message that was let through and answered 451 after all."""
+def stamp_of(work: Work, site: Site) -> str:
+    """The field that sends a message to the second pass, for one that was `route`d there."""
     submission = work.submission
-    return Withdrawn(
-        at=submission.received_at, host=site.host, queue_id=submission.queue_id, message_id=work.message_id
+    stamp = split_stamp.Stamp(
+        message_id=work.message_id,
+        account_id=work.known_sender.account_id,
+        parent_queue_id=submission.queue_id,
+        expires=work.received_at + _STAMP_LIFETIME,
+        recipients=tuple(split_stamp.digest_of(recipient) for recipient in submission.recipients),
     )
+    return split_stamp.make(stamp, site.token_key_number, site.token_keys[site.token_key_number])
 
 
-def refused_record(work: Work, refusal: Refusal, site: Site) -> Refused:
-    """The journal line of a message that is refused."""
-    submission, sender = work.submission, work.sender
-    return Refused(
-        at=submission.received_at,
-        host=site.host,
-        queue_id=submission.queue_id or None,
-        account_id=sender.account_id if sender else None,
-        login=printable(submission.login),
-        envelope_sender=printable(submission.envelope_sender),
-        recipients=tuple(printable(address) for address in submission.recipients),
-        subject=subject_text(submission),
-        reason=refusal.reason.value,
-        reply=f"{refusal.code} {refusal.dsn} {refusal.text}",
-    )
+def _unwanted(work: Work) -> pixel.NoPixel | None:
+    """Why no pixel is wanted: the account's choice, or that for this message."""
+    wishes = {value.strip().lower() for value in work.submission.header_values(TRACK_HEADER)}
+    if b"no" in wishes:
+        return pixel.NoPixel.OPTED_OUT
+    if work.known_sender.tracking or b"yes" in wishes:
+        return None
+    return pixel.NoPixel.TRACKING_OFF
+
+
+def _image(work: Work, site: Site) -> bytes:
+    token = _token(tokens.Purpose.PIXEL, work, site, work.received_at + _PIXEL_LIFETIME)
+    picture = work.known_sender.tracking_image
+    if picture is None:
+        return pixel.image_tag(f"{site.tracking_url}/o/{token}.gif", visible=False)
+    return pixel.image_tag(f"{site.tracking_url}/o/{token}/{picture}", visible=True)
+
+
+def _over_message_limits(work: Work) -> Refusal | None:
+    limits, submission = work.known_sender.limits, work.submission
+    most, count = limits.recipients_per_message, len(submission.recipients)
+    if most is not None and count > most:
+        text = f"Plan limit: {most} recipients per message, this message has {count}; send it in several parts"
+        return Refusal(Reason.TOO_MANY_RECIPIENTS, 550, "5.5.3", text, "recipients_per_message")
+    largest, size = limits.message_octets, submission.size_bytes
+    if largest is not None and size > largest:
+        text = f"Plan limit: {largest} octets per message, this message has {size}; send a link to large files instead"
+        return Refusal(Reason.TOO_LARGE, 552, "5.3.4", text, "message_octets")
+    return None
 
 
 def _signing_keys(work: Work) -> tuple[SigningKey, ...]:
@@ -249,13 +228,15 @@ def _signing_keys(work: Work) -> tuple[SigningKey, ...]:
     sender = work.known_sender
     addresses = from_addresses(work.submission) or ()
     from_domain = domain_of(addresses[0]) if addresses else ""
-    return tuple(key for key in sender.keys if key.domain == from_domain or not sender.owns(key.domain))
+    return tuple(key for key in sender.keys if key.domain == from_domain) + sender.provider_keys
+
+
+def _without_own(headers: signing.Headers) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(pair for pair in headers if pair[0].lower() not in _OWN)
 
 
 def _token(purpose: tokens.Purpose, work: Work, site: Site, expires: dt.datetime) -> str:
-    # Recipient 0: the pixel is shared, because a milter sees one body for all recipients.
-    number = 1 if len(work.submission.recipients) == 1 else 0
-    token = tokens.Token(purpose, work.message_id, number, expires)
+    token = tokens.Token(purpose, work.message_id, work.recipient_number, expires)
     return tokens.make(token, site.token_key_number, site.token_keys[site.token_key_number])
 
 

@@ -1,4 +1,4 @@
-"""The parent of the worker processes: opens the socket, forks, replaces what died or is worn out, drains at the end.
+"""The parent of the processes: opens the socket, forks, replaces what died or is worn out, drains at the end.
 
 libmilter stops by throwing its sessions away and by unlinking the socket that all workers share. So a worker never
 lets it stop: to drain, it makes its own copy of the listening descriptor deaf, waits for its messages, and ends with
@@ -25,6 +25,8 @@ import Milter
 from sendproof_core import clock
 from sendproof_core.errors import UserError
 from sendproof_milter import session
+from sendproof_milter.keeper import Keeper
+from sendproof_milter.metrics import Metrics
 from sendproof_milter.session import Activity, Session
 from sendproof_milter.settings import MilterSettings
 from sendproof_milter.worker import Worker
@@ -39,14 +41,27 @@ _REPLY_SECONDS = 0.1
 _KILL_SECONDS = 15.0
 # A worker that dies younger than this is started again only after this pause.
 _YOUNG_SECONDS = 1.0
+# A keeper that dies is started again so much later: no mail waits for it.
+_KEEPER_PAUSE_SECONDS = 10.0
 
 
 class Parent:
-    """Runs ``settings.workers`` processes until SIGTERM or SIGINT."""
+    """Runs ``settings.workers`` processes and a keeper until SIGTERM or SIGINT."""
 
-    def __init__(self, settings: MilterSettings, make_worker: Callable[[], Worker]) -> None:
+    def __init__(
+        self,
+        settings: MilterSettings,
+        make_worker: Callable[[], Worker],
+        make_keeper: Callable[[], Keeper],
+        metrics: Metrics,
+    ) -> None:
         self._settings = settings
         self._make_worker = make_worker
+        self._make_keeper = make_keeper
+        self._metrics = metrics
+        # Ends with its pipe, as the workers do.
+        self._keeper: tuple[int, int] | None = None
+        self._keeper_began = float("-inf")
         # pid -> (write end of the pipe whose closing tells it to drain, when it began)
         self._children: dict[int, tuple[int, float]] = {}
         self._draining: dict[int, float] = {}
@@ -84,6 +99,21 @@ class Parent:
     def _keep_full(self) -> None:
         while len(self._children) < self._settings.workers:
             self._fork()
+        if self._keeper is None and clock.monotonic_seconds() - self._keeper_began > _KEEPER_PAUSE_SECONDS:
+            self._keeper_began = clock.monotonic_seconds()
+            self._fork_keeper()
+
+    def _fork_keeper(self) -> None:
+        stop_read, stop_write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(stop_write)
+            for other, _ in self._children.values():
+                os.close(other)
+            _run_keeper(self._make_keeper, stop_read)
+        os.close(stop_read)
+        self._keeper = pid, stop_write
+        _log.info("event=keeper-started pid=%s", pid)
 
     def _fork(self) -> None:
         drain_read, drain_write = os.pipe()
@@ -92,6 +122,8 @@ class Parent:
             os.close(drain_write)
             for other, _ in self._children.values():
                 os.close(other)
+            if self._keeper is not None:
+                os.close(self._keeper[1])
             _run_worker(self._settings, self._make_worker, self._listener, drain_read, self._worn_write)
         os.close(drain_read)
         self._children[pid] = (drain_write, clock.monotonic_seconds())
@@ -104,6 +136,7 @@ class Parent:
                 drain_write, _ = self._children.pop(pid)
                 os.close(drain_write)
                 self._draining[pid] = clock.monotonic_seconds()
+                self._metrics.count_worker_end("worn")
                 _log.info("event=worker-worn pid=%s", pid)
 
     def _bury(self) -> None:
@@ -116,8 +149,14 @@ class Parent:
                 return
             if self._draining.pop(pid, None) is not None:
                 continue
+            if self._keeper is not None and pid == self._keeper[0]:
+                os.close(self._keeper[1])
+                self._keeper = None
+                _log.error("event=keeper-died pid=%s status=%s", pid, os.waitstatus_to_exitcode(status))
+                continue
             drain_write, began = self._children.pop(pid)
             os.close(drain_write)
+            self._metrics.count_worker_end("died")
             _log.error("event=worker-died pid=%s status=%s", pid, os.waitstatus_to_exitcode(status))
             if clock.monotonic_seconds() - began < _YOUNG_SECONDS:
                 time.sleep(_YOUNG_SECONDS)
@@ -129,6 +168,9 @@ class Parent:
         for drain_write, _ in self._children.values():
             os.close(drain_write)
         remaining = set(self._children) | set(self._draining)
+        if self._keeper is not None:
+            os.close(self._keeper[1])
+            remaining.add(self._keeper[0])
         deadline = clock.monotonic_seconds() + _KILL_SECONDS
         while remaining and clock.monotonic_seconds() < deadline:
             with contextlib.suppress(ChildProcessError):
@@ -149,15 +191,13 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 def _open_socket(settings: MilterSettings) -> int:
     """The listening descriptor, non-blocking: else a worker that lost the race for a client waits in accept()."""
     path = settings.socket
-    if not path.parent.is_dir():
-        raise UserError(f"the folder of the milter's socket {path} does not exist; make it first.")
+    check_socket(path)
     try:
         group = grp.getgrnam(settings.socket_group).gr_gid
     except KeyError:
         raise UserError(
             f"[milter] socket_group: there is no group {settings.socket_group!r}; install Postfix or name another."
         ) from None
-    _refuse_if_served(path)
     before = _descriptors()
     try:
         session.register("sendproof", str(path), _BACKLOG)
@@ -177,8 +217,10 @@ def _open_socket(settings: MilterSettings) -> int:
     raise UserError("libmilter opened no socket.")
 
 
-def _refuse_if_served(path: Path) -> None:
-    """A second milter on one socket would take it away from the first."""
+def check_socket(path: Path) -> None:
+    """Raise UserError unless a milter may open its socket here: a second one would take it away from the first."""
+    if not path.parent.is_dir():
+        raise UserError(f"the folder of the milter's socket {path} does not exist; make it first.")
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
@@ -222,6 +264,33 @@ def _run_worker(
     finally:
         logging.shutdown()
         os._exit(status)
+
+
+def _run_keeper(make_keeper: Callable[[], Keeper], stop_read: int) -> None:
+    """The keeper's life; never returns."""
+    os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    status = 1
+    try:
+        stopping = threading.Event()
+        threading.Thread(target=_set_at_end, args=(stop_read, stopping), daemon=True).start()
+        make_keeper().run(stopping)
+        status = 0
+    except Exception:  # noqa: BLE001 - it says why and dies; the parent starts another
+        _log.exception("event=keeper-failed")
+    finally:
+        logging.shutdown()
+        os._exit(status)
+
+
+def _set_at_end(stop_read: int, stopping: threading.Event) -> None:
+    """Wait for the parent to close the pipe, or to die."""
+    os.read(stop_read, 1)
+    stopping.set()
+    time.sleep(_DRAIN_SECONDS)  # a round that waits for a database that is away
+    os._exit(0)
 
 
 def _watch(activity: Activity, share: int, listener: int, drain_read: int, worn_write: int) -> None:

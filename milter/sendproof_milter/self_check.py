@@ -1,15 +1,15 @@
 """Verify a sample of our own signatures with dkimpy, off the reply's path. A failure is an alarm in the log.
 
-The public key comes from the private key that signed, not from DNS: this proves the signer, not the records.
+The public key comes from the private key that signed, not from DNS: this proves the signer, not the records. dkimpy
+does RSA by itself and Ed25519 with libsodium (PyNaCl): neither shares a line with OpenSSL, which signs.
 """
 
-import base64
 import logging
 from collections.abc import Iterable
 
 import dkim
-from cryptography.hazmat.primitives import serialization
 
+from sendproof_core import dkim_keys
 from sendproof_milter.sender import SigningKey
 from sendproof_milter.signing import Headers
 
@@ -36,7 +36,5 @@ def verify(queue_id: str, headers: Headers, signature: bytes, body: bytes, keys:
 
 
 def _record(key: SigningKey) -> bytes:
-    public = key.private_key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+    public_key = dkim_keys.public_key_text(key.private_key)
+    return dkim_keys.record_text(key.algorithm, public_key).encode("ascii")

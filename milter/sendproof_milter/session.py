@@ -6,6 +6,7 @@ message that passes as if nothing had happened), so each one records its failure
 
 import ipaddress
 import logging
+import re
 import threading
 from collections.abc import Callable
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
@@ -14,9 +15,10 @@ import Milter
 
 from sendproof_core import clock
 from sendproof_core.addresses import address_key
+from sendproof_milter.edits import Edits
 from sendproof_milter.message import Submission
-from sendproof_milter.pipeline import TRACE_HEADER, Refusal, Work
-from sendproof_milter.worker import TryAgain, Worker
+from sendproof_milter.work import Refusal
+from sendproof_milter.worker import RESUBMISSION_DAEMON, Pass, TryAgain, Worker
 
 _log = logging.getLogger(__name__)
 _libmilter = Milter.milter
@@ -25,9 +27,10 @@ _libmilter = Milter.milter
 _MAIL_MACROS = "i {auth_authen} {daemon_name} {client_addr} {tls_version} {cipher}"
 # What we do to messages; Postfix offers more.
 _ACTIONS = Milter.ADDHDRS | Milter.CHGHDRS | Milter.MODBODY | Milter.SETSYMLIST
-# Only services with this name sign, charge and refuse; the resubmission service will have another.
-SUBMISSION_DAEMONS = frozenset({"submission", "submissions"})
+# Services whose mail is always ours; mail of other services is let through unless somebody signed in there.
+OUR_DAEMONS = frozenset({"submission", "submissions", RESUBMISSION_DAEMON})
 
+_XTEXT = re.compile(rb"\+([0-9A-F]{2})")
 P = ParamSpec("P")
 S = TypeVar("S", bound="Session")
 
@@ -112,13 +115,14 @@ class Session:
             self._client_address = str(ipaddress.ip_address(address[0]))
 
     @_collects
-    def envelope_sender(self, address: bytes, *_parameters: bytes) -> None:
+    def envelope_sender(self, address: bytes, *parameters: bytes) -> None:
         """MAIL FROM: a new message."""
         self._end_message()
         self._begin_message()
         self._in_message = True
         self.activity.count("messages_begun", 1)
         self._sender = _address(address)
+        self._smtputf8 = any(parameter.upper() == b"SMTPUTF8" for parameter in parameters)
         self._login = self._macro("{auth_authen}")
         self._daemon_name = self._macro("{daemon_name}")
         version, cipher = self._macro("{tls_version}"), self._macro("{cipher}")
@@ -126,9 +130,13 @@ class Session:
         self._client_address = self._macro("{client_addr}") or self._client_address
 
     @_collects
-    def envelope_recipient(self, address: bytes, *_parameters: bytes) -> None:
+    def envelope_recipient(self, address: bytes, *parameters: bytes) -> None:
         """RCPT TO: one that Postfix accepted."""
         self._recipients.append(_address(address))
+        for parameter in parameters:
+            name, _, value = parameter.partition(b"=")
+            if name.upper() == b"ORCPT":
+                self._original_recipients.append(_original(value))
 
     @_collects
     def header(self, name: str, value: bytes) -> None:
@@ -169,7 +177,9 @@ class Session:
         self._sender = ""
         self._login = ""
         self._daemon_name = ""
+        self._smtputf8 = False
         self._recipients: list[str] = []
+        self._original_recipients: list[str] = []
         self._headers: list[tuple[bytes, bytes]] = []
         self._chunks: list[bytes] = []
 
@@ -185,7 +195,7 @@ class Session:
         if self.failure is not None:
             _log.error("queue_id=%s event=callback-failed error=%s", queue_id, self.failure)
             return self._try_again(TryAgain())
-        if self._daemon_name not in SUBMISSION_DAEMONS and not self._login:
+        if self._daemon_name not in OUR_DAEMONS and not self._login:
             return Milter.ACCEPT
         submission = Submission(
             login=self._login,
@@ -198,12 +208,16 @@ class Session:
             headers=tuple(self._headers),
             body=b"".join(self._chunks),
             received_at=clock.now(),
+            original_recipients=tuple(self._original_recipients),
+            smtputf8=self._smtputf8,
         )
         self._chunks = []
         match self.worker.decide(submission, self.message_seconds):
-            case Work() as work:
+            case Pass(discard=True):
+                return Milter.DISCARD
+            case Pass(work=work, edits=edits):
                 try:
-                    self._carry_out(work)
+                    self._carry_out(edits)
                 except Exception:
                     self.worker.take_back(work)  # the MTA is gone or refuses: it queues nothing
                     raise
@@ -219,17 +233,13 @@ class Session:
         self._context.setreply("451", "4.7.1", again.text)
         return Milter.TEMPFAIL
 
-    def _carry_out(self, work: Work) -> None:
-        """Header fields that go, the new body, the header fields that come: signatures right below Received."""
-        trace = TRACE_HEADER.lower().encode("ascii")
-        copies = sum(1 for name, _ in work.submission.headers if name.lower() == trace)
-        for index in range(copies, 0, -1):
-            self._context.chgheader(TRACE_HEADER, index, "")
-        if work.new_body is not None:
-            self._context.replacebody(work.new_body)
-        self._context.addheader(TRACE_HEADER, work.trace, 1)
-        for value in reversed(work.signature_values):
-            self._context.addheader("DKIM-Signature", value.decode("ascii"), 1)
+    def _carry_out(self, edits: Edits) -> None:
+        for field in edits.changed:
+            self._context.chgheader(field.name, field.index, field.value)
+        if edits.body is not None:
+            self._context.replacebody(edits.body)
+        for name, value in edits.inserted:
+            self._context.addheader(name, value, 1)  # 0 would be above Postfix's own Received
 
 
 def _distinct(recipients: list[str]) -> tuple[str, ...]:
@@ -244,6 +254,14 @@ def _address(path: bytes) -> str:
     """The address in ``<...>``; octets that are no UTF-8 are kept as surrogates."""
     text = path.decode("utf-8", "surrogateescape")
     return text[1:-1] if text.startswith("<") and text.endswith(">") else text
+
+
+def _original(orcpt: bytes) -> str:
+    """The address in an ORCPT value: type, ";", address in xtext (RFC 3461 section 4.2); empty for another type."""
+    kind, _, address = orcpt.partition(b";")
+    if kind.lower() not in {b"rfc822", b"utf-8"}:
+        return ""
+    return _XTEXT.sub(lambda found: bytes((int(found[1], 16),)), address).decode("utf-8", "surrogateescape")
 
 
 def register(name: str, socket_path: str, backlog: int) -> None:

@@ -15,6 +15,24 @@ class MilterSettings:
     socket: Path = setting("Unix socket that Postfix connects to; its folder must exist.")
     socket_group: str = setting("Group that may connect: Postfix's.", default="postfix")
     journal: Path = setting("The milter's journal; the logparser reads it.")
+    snapshot: Path = setting(
+        "Copy of the directory for when the database is away; its folder must exist.",
+        default=Path("/var/lib/sendproof/milter-directory.snapshot"),
+    )
+    split: bool = setting(
+        "Mail with a pixel to several recipients goes out as one copy for each; Postfix needs the services "
+        "sendproof-split and sendproof-resubmit (postfix-conf).",
+        default=False,
+    )
+    quota_when_unavailable: str = setting(
+        "While the database is away: tempfail answers 451, accept lets mail out and charges it later.",
+        default="tempfail",
+        choices=("tempfail", "accept"),
+    )
+    metrics: str = setting("host:port where Prometheus finds the numbers at /metrics; empty: nowhere.", default="")
+    keeper_seconds: float = setting(
+        "How often charges are compared with the record and the snapshot is written.", default=60.0, at_least=1
+    )
     journal_synchronous: bool = setting("Write each journal line to disk before the reply.", default=True)
     workers: int = setting("Processes that take sessions; one per core is right.", default=2, at_least=1, at_most=64)
     threads: int = setting("Messages that one process works on at once.", default=4, at_least=1, at_most=64)

@@ -1,7 +1,6 @@
 """One worker process's resources, and what it does with a whole message. Made after the fork; knows no libmilter."""
 
 import concurrent.futures
-import datetime as dt
 import itertools
 import logging
 import uuid
@@ -10,19 +9,31 @@ from dataclasses import dataclass
 import sqlalchemy.exc
 
 from sendproof_core import identity
-from sendproof_core.database import Database
 from sendproof_core.errors import UserError
 from sendproof_core.journal import Journal
 from sendproof_core.journal_records import to_line
-from sendproof_core.plans import OverQuota, day_window
-from sendproof_milter import pipeline, self_check
+from sendproof_core.plans import OverQuota, windows
+from sendproof_milter import pipeline, records, self_check
+from sendproof_milter.edits import Edits, edits_of
 from sendproof_milter.message import Submission
-from sendproof_milter.pipeline import Refusal, Site, Unavailable, Work
+from sendproof_milter.metrics import Metrics
 from sendproof_milter.quota_store import ChargeRequest, QuotaStore
 from sendproof_milter.sender import Sender
 from sendproof_milter.sender_store import SenderStore
+from sendproof_milter.work import Refusal, Site, Unavailable, Work
 
 _log = logging.getLogger(__name__)
+# The service that copies for single recipients come back to (postfix-conf/master.cf.j2).
+RESUBMISSION_DAEMON = "resubmit"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Let the message through, changed like this. ``discard``: accept it and throw it away (test mode)."""
+
+    work: Work
+    edits: Edits
+    discard: bool
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,7 @@ class TryAgain:
     text: str = "Temporary trouble on our side, nothing was sent or counted; please try again"
 
 
-Verdict = Work | Refusal | TryAgain
+Verdict = Pass | Refusal | TryAgain
 
 
 class DatabaseServices:
@@ -44,19 +55,32 @@ class DatabaseServices:
         self._host = host
 
     def sender(self, login: str) -> Sender | None:
-        """See `pipeline.Services`."""
+        """See `work.Services`."""
         try:
             return self._senders.find(login)
         except (sqlalchemy.exc.SQLAlchemyError, UserError) as error:
             raise Unavailable(f"directory: {type(error).__name__}") from error
 
-    def charge(
-        self, sender: Sender, message_id: uuid.UUID, queue_id: str, recipients: int, now: dt.datetime
-    ) -> OverQuota | None:
-        """See `pipeline.Services`."""
-        window = day_window(now, sender.time_zone)
-        limit = sender.limits.recipients_per_day
-        request = ChargeRequest(sender.account_id, message_id, self._host, queue_id, recipients, limit, window, now)
+    def account(self, account_id: int) -> Sender | None:
+        """See `work.Services`."""
+        try:
+            return self._senders.find_account(account_id)
+        except (sqlalchemy.exc.SQLAlchemyError, UserError) as error:
+            raise Unavailable(f"directory: {type(error).__name__}") from error
+
+    def charge(self, sender: Sender, message_id: uuid.UUID, submission: Submission) -> OverQuota | None:
+        """See `work.Services`."""
+        now = submission.received_at
+        request = ChargeRequest(
+            account_id=sender.account_id,
+            message_id=message_id,
+            host=self._host,
+            queue_id=submission.queue_id,
+            recipients=submission.recipients,
+            limits=sender.limits,
+            windows=windows(now, sender.time_zone),
+            now=now,
+        )
         try:
             return self._quota.charge(request)
         except sqlalchemy.exc.SQLAlchemyError as error:
@@ -71,11 +95,19 @@ class Worker:
     """
 
     def __init__(
-        self, *, database: Database, senders: SenderStore, journal: Journal, site: Site, threads: int, verify_every: int
+        self,
+        *,
+        quota: QuotaStore,
+        senders: SenderStore,
+        journal: Journal,
+        site: Site,
+        metrics: Metrics,
+        threads: int,
+        verify_every: int,
     ) -> None:
-        self._quota = QuotaStore(database)
+        self._quota = quota
+        self._metrics = metrics
         self._services = DatabaseServices(senders, self._quota, site.host)
-        self._senders = senders
         self._journal = journal
         self._site = site
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="message")
@@ -100,32 +132,39 @@ class Worker:
             return self._admit(work)
         except Unavailable as error:
             _log.warning("queue_id=%s event=try-again reason=%r", submission.queue_id, str(error))
+            self._metrics.count_verdict("unavailable")
             if not _lost_connection(error):  # before the charge, or because of it: there is nothing to take back
                 return TryAgain()
         except Exception:  # noqa: BLE001 - the one broad except of this process: around one message, which stays with its client
             _log.exception("queue_id=%s event=message-failed", submission.queue_id)
+            self._metrics.count_verdict("failed")
         self._take_back(work)
         return TryAgain()
 
     def _admit(self, work: Work) -> Verdict:
-        done, refusal = pipeline.run(work, self._services, self._site)
+        second = work.submission.daemon_name == RESUBMISSION_DAEMON
+        steps = pipeline.SECOND_PASS if second else pipeline.STEPS
+        done, refusal = pipeline.run(work, self._services, self._site, self._metrics.timed(steps))
         if refusal is not None:
-            self._journal.append(to_line(pipeline.refused_record(done, refusal, self._site)))
+            self._journal.append(to_line(records.refused(done, refusal, self._site)))
+            self._metrics.count_refusal(refusal)
             return refusal
-        self._journal.append(to_line(pipeline.admitted_record(done, self._site)))
-        if self._verify_every and next(self._counter) % self._verify_every == 0:
+        edits = edits_of(done, self._site)
+        self._journal.append(to_line(records.of_passed(done, self._site)))
+        self._metrics.count_passed(done)
+        if done.signature_values and self._verify_every and next(self._counter) % self._verify_every == 0:
             self._checks.submit(self._self_check, done).add_done_callback(_alarm)
-        return done
+        return Pass(done, edits, discard=done.known_sender.test_mode and done.stamp is None)
 
     def _self_check(self, work: Work) -> None:
-        body = work.submission.body if work.new_body is None else work.new_body
+        keys = (*work.known_sender.keys, *work.known_sender.provider_keys)
         for value in work.signature_values:
-            self_check.verify(work.submission.queue_id, work.submission.headers, value, body, work.known_sender.keys)
+            self_check.verify(work.submission.queue_id, work.signed_headers, value, work.body, keys)
 
     def _take_back_if_admitted(self, future: concurrent.futures.Future[Verdict]) -> None:
         verdict = future.result()
-        if isinstance(verdict, Work):
-            self._withdraw(verdict)
+        if isinstance(verdict, Pass):
+            self._withdraw(verdict.work)
 
     def take_back(self, work: Work) -> None:
         """For a caller on libmilter's thread: the verdict could not be carried out, so the MTA queues nothing."""
@@ -135,12 +174,14 @@ class Worker:
         """A message that the journal let through already."""
         self._take_back(work)
         try:
-            self._journal.append(to_line(pipeline.withdrawn_record(work, self._site)))
+            self._journal.append(to_line(records.withdrawn(work, self._site)))
         except OSError as error:
             _log.error("queue_id=%s event=not-withdrawn error=%s", work.submission.queue_id, error)
 
     def _take_back(self, work: Work) -> None:
-        """A message that is answered 451 after its charge was written."""
+        """A message that is answered 451 after its charge was written; a copy has none of its own."""
+        if work.submission.daemon_name == RESUBMISSION_DAEMON:
+            return
         try:
             if self._quota.uncharge(work.message_id):
                 _log.info("queue_id=%s event=charge-taken-back", work.submission.queue_id)

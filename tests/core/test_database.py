@@ -2,16 +2,18 @@ import datetime as dt
 import subprocess
 import sys
 import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from sendproof_core import schema_version
 from sendproof_core.database import Database, check_sqlite_version, open_database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Plan
+from sendproof_core.schema import Account, KnownRecipient, Plan, QuotaUse
 
 
 @pytest.fixture
@@ -35,6 +37,91 @@ def test_a_writing_transaction_is_committed_as_a_whole_or_not_at_all(database: D
         connection.execute(text("DELETE FROM plans"))
         connection.execute(text("DELETE FROM plans"), {"id": 1 // 0})
     assert _count(database) == 2
+
+
+_ADD = "INSERT INTO plans (name, recipients_per_day) VALUES (?, ?)"
+
+
+def test_fixed_statements_are_committed_as_a_whole_or_not_at_all(database: Database) -> None:
+    with database.fixed_statements() as statements:
+        assert statements.run(_ADD, ("a", 1)) == 1
+        assert statements.run_each(_ADD, [("b", None), ("c", 3)]) == 2
+        assert list(map(tuple, statements.rows("SELECT name FROM plans WHERE name > ? ORDER BY name", ("a",)))) == [
+            ("b",),
+            ("c",),
+        ]
+    with pytest.raises(ZeroDivisionError), database.fixed_statements() as statements:  # noqa: PT012 - after a statement
+        statements.run(_ADD, ("d", 1))
+        raise ZeroDivisionError
+    assert _count(database) == 3
+
+
+def test_a_fixed_statement_fails_as_any_other_and_the_next_transaction_works(database: Database) -> None:
+    for name in ("a", "b"):
+        with pytest.raises(IntegrityError) as caught, database.fixed_statements() as statements:  # noqa: PT012 - the second one fails
+            statements.run(_ADD, (name, 1))
+            statements.run_each(_ADD, [(name, 1)])
+        assert not caught.value.connection_invalidated
+        with database.fixed_statements() as statements:
+            statements.run(_ADD, (name, 1))
+    with pytest.raises(DBAPIError), database.fixed_statements() as statements:
+        statements.rows("SELECT nothing FROM nowhere", ())
+    assert _count(database) == 2
+
+
+def test_fixed_statements_keep_moments_and_ids_as_the_tables_do(database: Database) -> None:
+    moments = [
+        dt.datetime(2026, 11, 22, 13, 0, tzinfo=dt.UTC),
+        dt.datetime(2026, 11, 22, 13, 0, 0, 1, tzinfo=dt.timezone(dt.timedelta(hours=-9, minutes=-30))),
+    ]
+    ids = [uuid.UUID(int=1), uuid.uuid4()]
+    with database.writing() as session:
+        session.add(Plan(id=1, name="a"))
+        session.flush()
+        session.add(Account(id=1, login="a", password_hash="", plan_id=1, time_zone="UTC", created_at=moments[0],
+                            tracking=False, test_mode=False, shared_pixel=False))  # fmt: skip
+        session.flush()
+        session.add(KnownRecipient(account_id=1, digest=bytes(16), message_id=ids[0]))
+    add = "INSERT INTO quota_use VALUES (1, 'day', ?, 1, 1, 1)"
+    with database.fixed_statements() as statements:
+        for moment in moments:
+            statements.run(add, (statements.moment(moment),))
+        ours = (statements.id(ids[0]),)
+        assert len(statements.rows("SELECT 1 FROM known_recipients WHERE message_id = ?", ours)) == 1
+        statements.run("UPDATE known_recipients SET message_id = ?", (statements.id(ids[1]),))
+    with database.reading() as session:
+        assert set(session.scalars(select(QuotaUse.window_begins))) == set(moments)
+        assert session.scalars(select(KnownRecipient.message_id)).one() == ids[1]
+
+
+def test_a_closed_database_leaves_no_connection_and_works_again(sqlite_database: Database) -> None:
+    def open_files() -> list[str]:
+        links = (link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+        return [link.name for link in links if str(link).startswith(str(sqlite_database.engine.url.database))]
+
+    for _ in range(2):
+        with sqlite_database.fixed_statements() as statements:
+            statements.run(_ADD, (str(uuid.uuid4()), 1))
+        sqlite_database.close()
+        assert open_files() == []
+    assert _count(sqlite_database) == 2
+
+
+def test_writers_of_each_kind_wait_for_each_other(sqlite_database: Database) -> None:
+    with sqlite_database.writing() as session:
+        session.add(Plan(name="a", recipients_per_day=0))
+    raise_it = "UPDATE plans SET recipients_per_day = recipients_per_day + 1"
+
+    def write(_: int) -> None:
+        with sqlite_database.fixed_statements() as statements:
+            statements.run(raise_it, ())
+        with sqlite_database.writing_connection() as connection:
+            connection.execute(text(raise_it))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(40)))
+    with sqlite_database.reading() as session:
+        assert session.scalars(select(Plan.recipients_per_day)).one() == 80
 
 
 def test_a_reading_transaction_sees_one_state(database: Database) -> None:
@@ -143,3 +230,18 @@ def test_a_thread_waits_for_one_time_out_and_not_for_those_before_it(
         for thread in threads:
             thread.join()
     assert failures == ["database is locked"] * 3
+
+
+def test_fixed_statements_that_find_the_database_locked_work_when_it_is_not(
+    sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sendproof_core.database._BUSY_TIMEOUT_MILLISECONDS", 50)
+    other = open_database(f"sqlite:///{tmp_path}/sendproof.db")  # as another process
+    with other.writing_connection():
+        for _ in range(2):
+            with pytest.raises(OperationalError, match="locked"), sqlite_database.fixed_statements() as statements:
+                statements.run(_ADD, ("a", 1))
+    with sqlite_database.fixed_statements() as statements:
+        statements.run(_ADD, ("a", 1))
+    other.close()
+    assert _count(sqlite_database) == 1

@@ -1,22 +1,34 @@
 import base64
+import contextlib
+import dataclasses
 import datetime as dt
+import functools
 import re
-from collections.abc import Iterator
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from sendproof_core import directory, dkim_keys, passwords
-from sendproof_core.database import Database
+from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Account
+from sendproof_core.plans import QuotaLimits
+from sendproof_core.schema import Account, DkimKey, Domain, OwnAddress
 from sendproof_core.secrets_store import SecretsStore
 from sendproof_core.states import KeyState
 
 _NOW = dt.datetime(2026, 11, 22, 13, 3, 5, tzinfo=dt.UTC)
+_DAY = dt.timedelta(days=1)
+_RSA, _ED25519 = dkim_keys.ALGORITHMS
 
 
 @pytest.fixture
@@ -24,6 +36,13 @@ def session(sqlite_database: Database) -> Iterator[Session]:
     """A writing transaction on an empty directory."""
     with sqlite_database.writing() as session:
         yield session
+
+
+@pytest.fixture(scope="module")
+def secrets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("secrets")
+    SecretsStore(folder).create()
+    return folder
 
 
 @pytest.fixture
@@ -35,7 +54,7 @@ def secrets(tmp_path: Path) -> SecretsStore:
 
 @pytest.fixture
 def account(session: Session) -> Account:
-    directory.add_plan(session, "personal", 200)
+    directory.add_plan(session, "personal", QuotaLimits(recipients_per_day=200))
     return _add_account(session)
 
 
@@ -56,22 +75,31 @@ def _credential(session: Session, account: Account, login: str = "max") -> None:
     directory.add_credential(session, account, login=login, label="laptop", secret="a secret", now=_NOW)
 
 
-@pytest.mark.parametrize("recipients", [None, 1, 2**31 - 1])
-def test_a_plan_has_a_limit_or_none(session: Session, recipients: int | None) -> None:
-    assert directory.add_plan(session, "a", recipients).recipients_per_day == recipients
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(QuotaLimits)])
+def test_each_limit_is_a_number_or_none(session: Session, name: str) -> None:
+    for number, value in enumerate((None, 1, 2**31 - 1)):
+        limits = QuotaLimits(**{name: value})
+        assert directory.plan_limits(directory.add_plan(session, f"plan {number}", limits)) == limits
+    for value in (0, -1, 2**31):
+        with pytest.raises(UserError, match=rf"{name.replace('_', ' ')} is from 1 to 2147483647; leave it out"):
+            directory.add_plan(session, "another", QuotaLimits(**{name: value}))
 
 
-@pytest.mark.parametrize("recipients", [0, -1, 2**31])
-def test_a_plan_that_allows_nothing_or_more_than_can_be_counted_is_refused(session: Session, recipients: int) -> None:
-    with pytest.raises(UserError, match="leave it out for no limit"):
-        directory.add_plan(session, "a", recipients)
+def test_a_changed_plan_has_the_limits_that_were_given_and_no_other(session: Session) -> None:
+    directory.add_plan(session, "a", QuotaLimits(recipients_per_day=200, messages_per_hour=3))
+    limits = QuotaLimits(recipients_per_day=100, new_recipients_per_day=5)
+    assert directory.plan_limits(directory.change_plan(session, "a", limits)) == limits
+    with pytest.raises(UserError, match="from 1 to"):
+        directory.change_plan(session, "a", QuotaLimits(messages_per_day=0))
+    with pytest.raises(UserError, match="there is no plan named 'b'"):
+        directory.change_plan(session, "b", limits)
 
 
 def test_a_name_is_given_once(session: Session, account: Account) -> None:
     _credential(session, account)
     directory.add_domain(session, "own.example", account, _NOW)
     with pytest.raises(UserError, match="there is a plan named 'personal' already"):
-        directory.add_plan(session, "personal", 1)
+        directory.add_plan(session, "personal", QuotaLimits())
     with pytest.raises(UserError, match="there is an account 'max' already"):
         _add_account(session)
     with pytest.raises(UserError, match="there is a credential 'max' already"):
@@ -110,20 +138,95 @@ def test_an_ordinary_login_is_taken(session: Session, account: Account, login: s
     _credential(session, account, login)
 
 
-@pytest.mark.parametrize("name", ["own.example", "OWN.Example.", "xn--mller-kva.example", "a-b.example", "1.example"])
-def test_a_domain_is_kept_in_lower_case_and_found_in_any(session: Session, name: str) -> None:
+@pytest.mark.parametrize("name", ["own.example", "OWN.Example.", "Müller.example", "XN--mller-kva.example"])
+def test_a_domain_is_kept_in_one_form_and_found_in_any(session: Session, name: str) -> None:
     domain = directory.add_domain(session, name, None, _NOW)
-    assert domain.name == name.lower().rstrip(".")
+    assert domain.name in ("own.example", "xn--mller-kva.example")
     assert directory.find_domain(session, name.upper()) is domain
+    assert directory.find_domain(session, domain.name) is domain
+
+
+def test_what_is_no_domain_is_refused(session: Session) -> None:
+    with pytest.raises(UserError, match=r"'a b\.example' is no domain name"):
+        directory.add_domain(session, "a b.example", None, _NOW)
+
+
+def test_a_domain_is_proved_at_once_or_when_it_is_said_so(session: Session, account: Account) -> None:
+    assert directory.add_domain(session, "own.example", account, _NOW).proved_at == _NOW
+    other = directory.add_domain(session, "other.example", account, _NOW, proved=False)
+    assert other.proved_at is None
+    directory.prove_domain(other, _NOW + _DAY)
+    directory.prove_domain(other, _NOW + 2 * _DAY)
+    assert other.proved_at == _NOW + _DAY
+
+
+def test_an_address_belongs_to_one_account_however_it_is_written(session: Session, account: Account) -> None:
+    eva = _add_account(session, login="eva")
+    directory.add_own_address(session, account, "Max@Web.example", _NOW)
+    for owner, whose in ((eva, "another account's"), (account, "the account's")):
+        with pytest.raises(UserError, match=f"is {whose} already"):
+            directory.add_own_address(session, owner, "max@WEB.example", _NOW)
+    with pytest.raises(UserError, match="the account eva has no address"):
+        directory.remove_own_address(session, eva, "max@web.example")
+    directory.remove_own_address(session, account, "MAX@web.example")
+    assert session.scalars(select(OwnAddress)).all() == []
+
+
+def test_no_address_at_another_accounts_domain_can_be_had(session: Session, account: Account) -> None:
+    eva = _add_account(session, login="eva")
+    directory.add_domain(session, "own.example", account, _NOW, proved=False)
+    with pytest.raises(UserError, match="belongs to another account"):
+        directory.add_own_address(session, eva, "eva@Own.example", _NOW)
+    directory.add_own_address(session, account, "max@own.example", _NOW)
+
+
+def test_no_domain_can_be_had_where_another_account_has_an_address(session: Session, account: Account) -> None:
+    eva = _add_account(session, login="eva")
+    directory.add_own_address(session, eva, "eva@web.example", _NOW)
+    with pytest.raises(UserError, match=r"eva@web\.example is an address of another account"):
+        directory.add_domain(session, "WEB.example", account, _NOW)
+    directory.add_domain(session, "b.example", account, _NOW)
+    directory.add_domain(session, "web.example", eva, _NOW)
+
+
+def test_an_address_at_the_providers_domain_may_be_an_accounts(session: Session, account: Account) -> None:
+    directory.add_domain(session, "relay.example", None, _NOW)
+    assert directory.add_own_address(session, account, "max@relay.example", _NOW).account_id == account.id
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["", ".", "own..example", "-own.example", "own-.example", "müller.example", "a b.example", "x" * 64, "a." * 128],
+    ("given", "kept"), [("max@Müller.example", "max@xn--mller-kva.example"), ("jörg@own.example", "jörg@own.example")]
 )
-def test_what_is_no_domain_is_refused(session: Session, name: str) -> None:
-    with pytest.raises(UserError, match="is no domain name"):
-        directory.add_domain(session, name, None, _NOW)
+def test_an_address_may_be_international(session: Session, account: Account, given: str, kept: str) -> None:
+    assert directory.add_own_address(session, account, given, _NOW).address == kept
+
+
+@pytest.mark.parametrize(
+    "address", ["", "max", "@own.example", "max@", "max@own", "a b@own.example", "a\n@own.example"]
+)
+def test_what_is_no_address_is_refused(session: Session, account: Account, address: str) -> None:
+    with pytest.raises(UserError, match=r"is no (mail address|domain name)"):
+        directory.add_own_address(session, account, address, _NOW)
+
+
+def test_an_account_is_changed_in_what_is_given_only(session: Session, account: Account) -> None:
+    directory.add_plan(session, "large", QuotaLimits())
+    directory.change_account(session, account, tracking=True, tracking_image="logo.png", notice_address="a@b.example")
+    directory.change_account(session, account, plan_name="large", shared_pixel=True, test_mode=True)
+    assert (account.tracking, account.tracking_image, account.notice_address) == (True, "logo.png", "a@b.example")
+    assert (account.shared_pixel, account.test_mode) == (True, True)
+    assert account.plan_id == directory.find_plan(session, "large").id
+    directory.change_account(session, account, tracking=False, tracking_image="", notice_address="", test_mode=False)
+    assert (account.tracking, account.tracking_image, account.notice_address) == (False, None, None)
+    assert (account.shared_pixel, account.test_mode) == (True, False)
+
+
+@pytest.mark.parametrize("name", ["logo", "Logo.png", "../logo.png", "a/b.png", ".png", "logo.svg", "a" * 96 + ".png"])
+def test_a_tracking_image_is_the_name_of_a_picture_in_one_folder(session: Session, account: Account, name: str) -> None:
+    with pytest.raises(UserError, match="cannot be a tracking image"):
+        directory.change_account(session, account, tracking_image=name)
+    directory.change_account(session, account, tracking_image="a" * 95 + ".gif")
+    assert account.tracking_image == "a" * 95 + ".gif"
 
 
 def test_a_domain_that_is_not_there_is_said_so(session: Session) -> None:
@@ -131,50 +234,232 @@ def test_a_domain_that_is_not_there_is_said_so(session: Session) -> None:
         directory.find_domain(session, "own.example")
 
 
-def test_a_key_is_sealed_and_its_record_publishes_its_public_half(session: Session, secrets: SecretsStore) -> None:
-    domain = directory.add_domain(session, "own.example", None, _NOW)
-    key = directory.add_dkim_key(session, domain, selector="sp1", secrets=secrets, state=KeyState.PENDING, now=_NOW)
+@pytest.fixture
+def domain(session: Session) -> Domain:
+    return directory.add_domain(session, "own.example", None, _NOW)
+
+
+_AddKey = Callable[..., DkimKey]
+
+
+@pytest.fixture
+def add_key(session: Session, domain: Domain, secrets: SecretsStore) -> _AddKey:
+    """Adds a key in a state; Ed25519 where nothing else is said, because it is made at once."""
+
+    def add(selector: str, state: KeyState, *, at: dt.datetime = _NOW, algorithm: str = _ED25519) -> DkimKey:
+        return directory.add_dkim_key(
+            session, domain, selector=selector, secrets=secrets, state=state, now=at, algorithm=algorithm
+        )
+
+    return add
+
+
+@pytest.mark.parametrize(("algorithm", "key_type"), [(_RSA, "rsa"), (_ED25519, "ed25519")])
+def test_a_key_is_sealed_and_its_record_publishes_its_public_half(
+    domain: Domain, add_key: _AddKey, secrets: SecretsStore, algorithm: str, key_type: str
+) -> None:
+    key = add_key("sp1", KeyState.PENDING, algorithm=algorithm)
     assert b"PRIVATE" not in key.sealed_private_key
     record = directory.dkim_record(domain, key)
     assert (record.name, record.type) == ("sp1._domainkey.own.example", "TXT")
-    assert len(record.strings) > 1
     assert all(0 < len(string) <= 255 for string in record.strings)
     tags = dict(re.findall(r"(\w+)=([^;]*)", "".join(record.strings)))
-    assert (tags["v"], tags["k"]) == ("DKIM1", "rsa")
-    private = dkim_keys.load_rsa(secrets.unseal(key.sealed_private_key))
-    published = serialization.load_der_public_key(base64.b64decode(tags["p"], validate=True))
-    assert published == private.public_key()
+    private = dkim_keys.load(algorithm, secrets.unseal(key.sealed_private_key))
+    assert (tags["v"], tags["k"], tags["p"]) == ("DKIM1", key_type, dkim_keys.public_key_text(private))
+    assert base64.b64decode(tags["p"], validate=True)
+    key.state = KeyState.RETIRED.value
+    assert directory.dkim_record(domain, key).strings == (f"v=DKIM1; k={key_type}; p=",)
 
 
-def test_a_key_is_never_made_again_under_its_selector(session: Session, secrets: SecretsStore) -> None:
-    domain = directory.add_domain(session, "own.example", None, _NOW)
-    directory.add_dkim_key(session, domain, selector="sp1", secrets=secrets, state=KeyState.RETIRED, now=_NOW)
+def test_a_key_is_never_made_again_under_its_selector(add_key: _AddKey) -> None:
+    add_key("sp1", KeyState.RETIRED)
     with pytest.raises(UserError, match="has a key 'sp1' already; choose another selector"):
-        directory.add_dkim_key(session, domain, selector="sp1", secrets=secrets, state=KeyState.ACTIVE, now=_NOW)
+        add_key("sp1", KeyState.ACTIVE)
     for selector in ("", "a.b", "a_b", "A", "x" * 64):
         with pytest.raises(UserError, match="is no selector"):
-            directory.add_dkim_key(session, domain, selector=selector, secrets=secrets, state=KeyState.ACTIVE, now=_NOW)
+            add_key(selector, KeyState.ACTIVE)
 
 
-@pytest.mark.parametrize(
-    ("state", "goes"), [("pending", True), ("active", True), ("retiring", False), ("retired", False)]
-)
-def test_only_a_pending_key_becomes_active(session: Session, secrets: SecretsStore, state: str, *, goes: bool) -> None:
-    domain = directory.add_domain(session, "own.example", None, _NOW)
-    key = directory.add_dkim_key(session, domain, selector="sp1", secrets=secrets, state=KeyState(state), now=_NOW)
-    if goes:
-        directory.activate_key(session, domain, "sp1")
-        assert key.state == KeyState.ACTIVE.value
-    else:
-        with pytest.raises(UserError, match="only a pending one can be activated"):
-            directory.activate_key(session, domain, "sp1")
-        assert key.state == state
+@pytest.mark.parametrize("state", [KeyState.PENDING, KeyState.RETIRING])
+def test_a_key_that_begins_to_sign_lets_the_one_before_retire(
+    session: Session, domain: Domain, add_key: _AddKey, state: KeyState
+) -> None:
+    old, other = add_key("sp1", KeyState.ACTIVE), add_key("rsa", KeyState.ACTIVE, algorithm=_RSA)
+    new = add_key("sp2", state)
+    assert directory.activate_key(session, domain, "sp2", _NOW + _DAY) is old
+    assert (old.state, old.state_since) == ("retiring", _NOW + _DAY)
+    assert (new.state, new.state_since) == ("active", _NOW + _DAY)
+    assert (other.state, other.state_since) == ("active", _NOW)
 
 
-def test_a_key_that_is_not_there_cannot_become_active(session: Session) -> None:
-    domain = directory.add_domain(session, "own.example", None, _NOW)
+def test_an_active_key_stays_as_it_is(session: Session, domain: Domain, add_key: _AddKey) -> None:
+    key = add_key("sp1", KeyState.ACTIVE)
+    assert directory.activate_key(session, domain, "sp1", _NOW + _DAY) is None
+    assert (key.state, key.state_since) == ("active", _NOW)
+
+
+def test_a_retired_key_never_signs_again(session: Session, domain: Domain, add_key: _AddKey) -> None:
+    key = add_key("sp1", KeyState.RETIRED)
+    with pytest.raises(UserError, match="is retired and its record revoked"):
+        directory.activate_key(session, domain, "sp1", _NOW)
+    assert key.state == "retired"
+
+
+def test_a_key_that_is_not_there_is_said_so(session: Session, domain: Domain) -> None:
     with pytest.raises(UserError, match=r"own\.example has no key 'sp1'"):
-        directory.activate_key(session, domain, "sp1")
+        directory.activate_key(session, domain, "sp1", _NOW)
+    with pytest.raises(UserError, match=r"own\.example has no key 'sp1'"):
+        directory.retire_key(session, domain, "sp1", _NOW)
+
+
+_STEPS = st.lists(st.tuples(st.sampled_from(["activate", "retire", "force", "rotate"]), st.integers(0, 20)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(_STEPS)
+def test_never_do_two_keys_of_one_algorithm_sign_and_none_comes_back(
+    sqlite_template: Path, secrets_folder: Path, steps: list[tuple[str, int]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(sqlite_template, folder)
+        database = open_database(f"sqlite:///{folder}/sendproof.db")
+        with database.writing() as session:
+            _walk(session, SecretsStore(secrets_folder), steps)
+        database.close()
+
+
+def _walk(session: Session, secrets: SecretsStore, steps: list[tuple[str, int]]) -> None:
+    domain = directory.add_domain(session, "own.example", None, _NOW)
+    add = functools.partial(directory.add_dkim_key, session, domain, secrets=secrets, now=_NOW, algorithm=_ED25519)
+    add(selector="sp1", state=KeyState.ACTIVE)
+    retired: set[str] = set()
+    now = _NOW
+    for step, number in steps:
+        now += dt.timedelta(days=number)
+        keys = directory.keys_of(session, domain)
+        selector = keys[number % len(keys)].selector
+        signed = any(key.state == "active" for key in keys)
+        with contextlib.suppress(UserError):
+            if step == "activate":
+                directory.activate_key(session, domain, selector, now)
+            elif step == "rotate":
+                directory.rotate_domain(session, domain, secrets, now, also=[_ED25519])
+            else:
+                directory.retire_key(session, domain, selector, now, forced=step == "force")
+        keys = directory.keys_of(session, domain)
+        assert sum(key.state == "active" for key in keys) <= 1
+        assert sum(key.state == "pending" for key in keys) <= 1
+        assert step == "force" or not signed or any(key.state == "active" for key in keys)
+        assert retired <= {key.selector for key in keys if key.state == "retired"}
+        retired |= {key.selector for key in keys if key.state == "retired"}
+
+
+def test_a_rotation_makes_one_pending_key_for_each_algorithm_in_use(
+    session: Session, domain: Domain, add_key: _AddKey, secrets: SecretsStore
+) -> None:
+    add_key("sp1", KeyState.ACTIVE, algorithm=_RSA)
+    add_key("sp2", KeyState.ACTIVE)
+    made = directory.rotate_domain(session, domain, secrets, _NOW)
+    assert [(key.selector, key.algorithm, key.state) for key in made] == [
+        ("sp202611a", _RSA, "pending"),
+        ("sp202611b", _ED25519, "pending"),
+    ]
+    with pytest.raises(UserError, match="pending key 'sp202611a' already; publish its record"):
+        directory.rotate_domain(session, domain, secrets, _NOW)
+    directory.activate_key(session, domain, "sp202611b", _NOW)
+    (again,) = directory.rotate_domain(session, domain, secrets, _NOW)
+    assert (again.selector, again.algorithm) == ("sp202611c", _ED25519)
+
+
+def test_a_domain_without_a_key_gets_an_rsa_one_and_ed25519_when_it_is_wanted(
+    session: Session, domain: Domain, secrets: SecretsStore
+) -> None:
+    (first,) = directory.rotate_domain(session, domain, secrets, _NOW)
+    assert first.algorithm == _RSA
+    (second,) = directory.rotate_domain(session, domain, secrets, _NOW, also=[_ED25519])
+    assert second.algorithm == _ED25519
+    with pytest.raises(UserError, match="already"):
+        directory.rotate_domain(session, domain, secrets, _NOW)
+
+
+def test_the_last_key_that_every_receiver_checks_goes_by_force_only(
+    session: Session, domain: Domain, add_key: _AddKey
+) -> None:
+    rsa = add_key("sp1", KeyState.ACTIVE, algorithm=_RSA)
+    ed25519 = add_key("sp2", KeyState.ACTIVE)
+    with pytest.raises(UserError, match="only active rsa-sha256 key"):
+        directory.retire_key(session, domain, "sp1", _NOW)
+    assert directory.retire_key(session, domain, "sp2", _NOW).state == "retiring"
+    directory.activate_key(session, domain, "sp2", _NOW)
+    assert directory.retire_key(session, domain, "sp1", _NOW, forced=True).state == "retiring"
+    with pytest.raises(UserError, match="only active ed25519-sha256 key"):
+        directory.retire_key(session, domain, "sp2", _NOW)
+    assert (rsa.state, ed25519.state) == ("retiring", "active")
+
+
+def test_a_retiring_key_is_revoked_after_two_weeks_or_by_force(
+    session: Session, domain: Domain, add_key: _AddKey
+) -> None:
+    add_key("sp1", KeyState.RETIRING)
+    add_key("sp2", KeyState.RETIRING)
+    almost = _NOW + 14 * _DAY - dt.timedelta(seconds=1)
+    with pytest.raises(UserError, match=r"may be under way until 2026-12-06 13:03 UTC"):
+        directory.retire_key(session, domain, "sp1", almost)
+    assert directory.retire_key(session, domain, "sp1", _NOW + 14 * _DAY).state == "retired"
+    assert directory.retire_key(session, domain, "sp2", almost, forced=True).state == "retired"
+    with pytest.raises(UserError, match="is retired already"):
+        directory.retire_key(session, domain, "sp2", almost, forced=True)
+
+
+def test_a_key_that_never_signed_is_retired_at_once(session: Session, domain: Domain, add_key: _AddKey) -> None:
+    add_key("sp1", KeyState.PENDING)
+    assert directory.retire_key(session, domain, "sp1", _NOW).state == "retired"
+
+
+def test_an_imported_key_is_pending_and_sealed_and_taken_once(
+    session: Session, domain: Domain, secrets: SecretsStore
+) -> None:
+    pair = dkim_keys.generate(_ED25519)
+    take = functools.partial(directory.import_key, session, domain, pem=pair.private_pem, secrets=secrets, now=_NOW)
+    key = take(selector="mail")
+    assert (key.state, key.algorithm, key.public_key) == ("pending", _ED25519, pair.public_key)
+    assert secrets.unseal(key.sealed_private_key) == pair.private_pem
+    with pytest.raises(UserError, match="has that key already: 'mail', pending"):
+        take(selector="other")
+    with pytest.raises(UserError, match="has a key 'mail' already"):
+        take(selector="mail")
+
+
+def test_every_stored_key_is_sealed_anew(session: Session, add_key: _AddKey, secrets: SecretsStore) -> None:
+    keys = [add_key("sp1", KeyState.ACTIVE), add_key("sp2", KeyState.RETIRED)]
+    before = [key.sealed_private_key for key in keys]
+    plaintexts = [secrets.unseal(sealed) for sealed in before]
+    assert directory.rotate_key_encryption(session, secrets) == 2
+    after = [key.sealed_private_key for key in keys]
+    assert not set(before) & set(after)
+    assert [secrets.unseal(sealed) for sealed in after] == plaintexts
+
+
+def test_two_that_activate_at_once_leave_one_key_that_signs(either_database: Database, secrets: SecretsStore) -> None:
+    with either_database.writing() as session:
+        domain = directory.add_domain(session, "own.example", None, _NOW)
+        for selector in ("sp1", "sp2", "sp3"):
+            directory.add_dkim_key(
+                session, domain, selector=selector, secrets=secrets, state=KeyState.PENDING, now=_NOW,
+                algorithm=_ED25519,
+            )  # fmt: skip
+    together = threading.Barrier(3)
+
+    def activate(selector: str) -> None:
+        together.wait()
+        with either_database.writing() as session:
+            directory.activate_key(session, directory.find_domain(session, "own.example"), selector, _NOW)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(activate, ("sp1", "sp2", "sp3")))
+    with either_database.reading() as session:
+        states = session.scalars(select(DkimKey.state)).all()
+    assert sorted(states) == ["active", "retiring", "retiring"]
 
 
 def test_dovecot_reads_every_credential_also_of_a_suspended_account(session: Session, account: Account) -> None:

@@ -1,6 +1,8 @@
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,60 @@ journal.append(b"next")
     )
     assert len(done.stdout.splitlines()) == 2
     assert path.read_bytes() == b"first\ndoes\nnext\n"
+
+
+# Lines that wait at the same time are written at once.
+def test_of_lines_written_together_those_that_fit_a_full_disk_are_there(path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+from sendproof_core.journal import Journal
+journal = Journal(Path(sys.argv[1]), synchronous=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+print([error is None for error in journal._append_together([b"one\\n", b"two\\n", b"three\\n", b"four\\n"])])
+resource.setrlimit(resource.RLIMIT_FSIZE, (12, resource.RLIM_INFINITY))
+print([error is None for error in journal._append_together([b"a\\n", b"b\\n"])])
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print([error is None for error in journal._append_together([b"five\\n", b"six\\n"])])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == "[True, True, False, False]\n[False, False]\n[True, True]\n"
+    assert path.read_bytes() == b"one\ntwo\nth\na\nfive\nsix\n"
+
+
+def test_threads_share_the_wait_for_the_disk_and_each_line_is_on_it_when_append_returns(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk = [0]
+    fdatasync = os.fdatasync
+
+    def slow_disk(descriptor: int) -> None:
+        size = os.fstat(descriptor).st_size
+        time.sleep(0.002)
+        fdatasync(descriptor)
+        on_disk.append(size)
+
+    monkeypatch.setattr(os, "fdatasync", slow_disk)
+    journal = Journal(path, synchronous=True)
+    early: list[bytes] = []
+
+    def write(name: str) -> None:
+        for number in range(20):
+            line = f"{name}{number:03}".encode()
+            journal.append(line)
+            if line not in path.read_bytes()[: on_disk[-1]].splitlines():
+                early.append(line)
+
+    writers = [threading.Thread(target=write, args=(name,)) for name in "abcdefgh"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert early == []
+    assert len(path.read_bytes().splitlines()) == 160
+    assert len(on_disk) - 1 < 80
 
 
 def test_a_disk_that_is_full_or_gone_is_an_error(tmp_path: Path) -> None:

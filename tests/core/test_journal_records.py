@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sendproof_core.journal_records import (
     Admitted,
+    Copied,
     JournalRecord,
     Opened,
     Refused,
@@ -42,6 +43,23 @@ _RECORDS: st.SearchStrategy[JournalRecord] = st.one_of(
         body_sha256=_TEXT,
         pixel=_TEXT,
         charged_recipients=_NUMBERS,
+        wire_edits=st.lists(_TEXT, max_size=2).map(tuple),
+        split=st.booleans(),
+        test_mode=st.booleans(),
+    ),
+    st.builds(
+        Copied,
+        at=_MOMENTS,
+        host=_TEXT,
+        queue_id=_TEXT,
+        parent_queue_id=_TEXT,
+        message_id=st.uuids(),
+        recipient=_TEXT,
+        recipient_number=_NUMBERS,
+        signatures=st.lists(st.builds(SignatureRecord, _TEXT, _TEXT, _TEXT), max_size=2).map(tuple),
+        body_sha256=_TEXT,
+        pixel=_TEXT,
+        wire_edits=st.lists(_TEXT, max_size=2).map(tuple),
     ),
     st.builds(
         Refused,

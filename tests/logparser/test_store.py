@@ -1,18 +1,19 @@
 import dataclasses
 import datetime as dt
 import uuid
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import event, select
 
-from sendproof_core import schema_version
+from sendproof_core import schema_version, transcript_queries
 from sendproof_core.database import open_database
 from sendproof_core.errors import UserError
 from sendproof_core.journal_records import Opened, Withdrawn
 from sendproof_core.schema import Attempt, Message, Open, ReadingPosition, Recipient, UnknownLine
 from sendproof_logparser.position import Position
 from sendproof_logparser.store import Batch, DatabaseAway, Line, SourceProgress, Store
-from sendproof_testing.record_reading import NOW, Machine, admitted
+from sendproof_testing.record_reading import NOW, Machine, admitted, copied
 
 _POSITION = Position("f" * 64, 4, 1, 10)
 _SOURCE = "relay.example:/var/log/mail.log"
@@ -97,6 +98,89 @@ def test_more_queue_files_than_fit_in_one_query_are_found_again(machine: Machine
     machine.read()
     assert len(machine.rows(Attempt)) == len(machine.rows(Recipient)) == 1500
     assert {row.state for row in machine.rows(Recipient)} == {"delivered"}
+
+
+def test_everything_that_was_read_is_said_until_when(machine: Machine) -> None:
+    store = Store(machine.database, "relay.example")
+    store.write(Batch(NOW, [], progress=[_progress()]))
+    assert [row.read_up_to for row in machine.rows(ReadingPosition)] == [None]
+    store.mark_read_up_to(["another source"], NOW)
+    assert [row.read_up_to for row in machine.rows(ReadingPosition)] == [None]
+    store.mark_read_up_to([_SOURCE], NOW)
+    assert [row.read_up_to for row in machine.rows(ReadingPosition)] == [NOW]
+
+
+def test_the_copies_of_a_split_message_are_its_recipients(machine: Machine) -> None:
+    """In whatever order the mail log and the journal are read."""
+    parent = dataclasses.replace(admitted("4F5C64474F", "a@example.net", "b@example.net"), split=True, signatures=())
+    copies = [copied(parent, f"4F5C64475{number}", number) for number in (1, 2)]
+    handed_on = (
+        "Nov 22 12:00:01 relay postfix/sendproof-split/smtp[7]: 4F5C64474F: to=<{}>, relay=127.0.0.1[127.0.0.1]:10026,"
+    )
+    handed_on += " delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as {})"
+    delivered = (
+        "Nov 22 12:00:02 relay postfix/smtp[8]: 4F5C644751: to=<a@example.net>, relay=mx[192.0.2.1]:25, delay=1,"
+    )
+    delivered += " delays=0/0/0/1, dsn=2.0.0, status=sent (250 ok)"
+    steps: list[Callable[[], None]] = [
+        lambda: machine.log(handed_on.format("a@example.net", "4F5C644751"), delivered),
+        lambda: machine.note(parent, *copies),
+        lambda: machine.log(
+            handed_on.format("b@example.net", "4F5C644752"),
+            "Nov 22 12:00:03 relay postfix/qmgr[9]: 4F5C64474F: removed",
+        ),
+    ]
+    for step in steps:
+        step()
+        machine.read()
+    (message,) = machine.rows(Message)
+    assert message.split
+    assert message.signatures == [{"domain": "own.example", "selector": "sp1", "algorithm": "rsa-sha256"}]
+    with machine.database.reading() as session:
+        found = transcript_queries.load_transcript(session, parent.message_id)
+        assert found
+        (summary,) = transcript_queries.list_messages(session, parent.account_id, limit=9)
+    assert [(item.address, item.state, item.copy_queue_id, len(item.attempts)) for item in found.recipients] == [
+        ("a@example.net", "delivered", "4F5C644751", 1),
+        ("b@example.net", "queued", "4F5C644752", 0),
+    ]
+    assert summary.recipients == (("a@example.net", "delivered"), ("b@example.net", "queued"))
+    assert found.message.queue_id == "4F5C64474F"
+
+
+def test_handed_on_to_a_copy_is_not_delivered(machine: Machine) -> None:
+    """Where the copy's own lines are missing, nothing is claimed of its delivery."""
+    machine.note(dataclasses.replace(admitted("4F5C64474F", "a@example.net", "b@example.net"), split=True))
+    machine.log(
+        "Nov 22 12:00:01 relay postfix/sendproof-split/smtp[7]: 4F5C64474F: to=<a@example.net>,"
+        " relay=127.0.0.1[127.0.0.1]:10026, delay=1, delays=0/0/0/1, dsn=2.0.0,"
+        " status=sent (250 2.0.0 Ok: queued as 4F5C644751)"
+    )
+    machine.read()
+    assert machine.states() == {"a@example.net": "queued", "b@example.net": "queued"}
+    machine.log("Nov 22 12:00:03 relay postfix/qmgr[9]: 4F5C64474F: removed")
+    machine.read()
+    assert machine.states()["a@example.net"] == "unknown"
+
+
+def test_a_copy_that_was_made_again_counts_once(machine: Machine) -> None:
+    """The milter died at the end of the first one, Postfix kept the recipient and tried again."""
+    parent = dataclasses.replace(admitted("4F5C64474F", "a@example.net", "b@example.net"), split=True)
+    machine.note(
+        parent, copied(parent, "4F5C644751", 1), copied(parent, "4F5C644752", 2), copied(parent, "4F5C644753", 1)
+    )
+    machine.log(
+        "Nov 22 12:00:01 relay postfix/cleanup[7]: 4F5C644751: milter-reject: END-OF-MESSAGE from localhost[127.0.0.1]:"
+        " 4.7.1 Service unavailable - try again later; from=<max@own.example> to=<a@example.net> proto=ESMTP helo=<x>"
+    )
+    machine.read()
+    with machine.database.reading() as session:
+        found = transcript_queries.load_transcript(session, parent.message_id)
+    assert found
+    assert [(item.address, item.state, item.copy_queue_id) for item in found.recipients] == [
+        ("a@example.net", "queued", "4F5C644753"),
+        ("b@example.net", "queued", "4F5C644752"),
+    ]
 
 
 # "Index row size exceeds btree maximum" is an OperationalError as well: it stopped the record for good.

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import re
 import shutil
 import sys
 import time
@@ -17,6 +18,7 @@ from sqlalchemy import update
 
 from sendproof_core import directory, schema_version
 from sendproof_core.database import Database, open_database
+from sendproof_core.plans import QuotaLimits
 from sendproof_core.schema import Plan
 from sendproof_core.secrets_store import SecretsStore
 from sendproof_core.states import KeyState
@@ -25,6 +27,7 @@ from sendproof_testing.processes import Program
 from sendproof_testing.submissions import NOW
 
 RECIPIENTS_PER_DAY = 50
+_KEEPER = re.compile(r"event=keeper-started pid=(\d+)")
 
 
 def _fill(database: Database, secrets: SecretsStore) -> None:
@@ -32,7 +35,7 @@ def _fill(database: Database, secrets: SecretsStore) -> None:
     secrets.create()
     schema_version.upgrade(database)
     with database.writing() as session:
-        directory.add_plan(session, "personal", RECIPIENTS_PER_DAY)
+        directory.add_plan(session, "personal", QuotaLimits(recipients_per_day=RECIPIENTS_PER_DAY))
         account = directory.add_account(
             session,
             login="max",
@@ -126,8 +129,14 @@ class RunningMilter:
 
     def workers(self) -> list[int]:
         """The pids of its worker processes."""
+        keepers = self.keepers()
         pid = self.program.process.pid
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return [child for child in children if child not in keepers]
+
+    def keepers(self) -> list[int]:
+        """The pids of the keepers that it had; the last one runs."""
+        return [int(pid) for pid in _KEEPER.findall(self.log())]
 
 
 def _write_settings(folder: Path, **of_milter: object) -> Path:
@@ -149,21 +158,23 @@ tracking_url = "https://t.relay.example"
 socket = "{folder}/m"
 socket_group = "root"
 journal = "{folder}/milter.journal"
+snapshot = "{folder}/milter.snapshot"
 {more}"""
     )
     return path
 
 
 @contextlib.contextmanager
-def running_milter(folder: Path, **of_milter: int) -> Iterator[RunningMilter]:
+def running_milter(folder: Path, *, workers: int = 2, **of_milter: object) -> Iterator[RunningMilter]:
     """Start ``sendproof-milter`` in a folder that has a database and secrets."""
-    config = _write_settings(folder, **of_milter)
+    config = _write_settings(folder, workers=workers, **of_milter)
     command = [sys.executable, "-c", "from sendproof_milter.cli import main; main()", "--config", str(config)]
     program = processes.start("milter", command, folder / "milter.log")
     try:
         processes.wait_for_unix(program, folder / "m", 30)
         running = RunningMilter(folder, program)
-        while len(running.workers()) < of_milter.get("workers", 2):  # the socket is there before them
+        # The socket is there before them.
+        while not running.keepers() or len(running.workers()) < workers:
             time.sleep(0.01)
         yield running
     finally:
@@ -188,13 +199,26 @@ def start_milter(sqlite_url: str, secrets: SecretsStore, tmp_path: Path) -> Star
 
 @pytest.fixture(scope="module")
 def milter(filled_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMilter]:
-    """One milter for all tests of a module; its plan is far above what they send."""
+    """One milter for all tests of a module; its plan is far above what they send. The account try is in test mode."""
     folder = tmp_path_factory.mktemp("m")
     shutil.copy(filled_folder / "sendproof.db", folder)
     shutil.copytree(filled_folder / "secrets", folder / "secrets")
     database = open_database(f"sqlite:///{folder}/sendproof.db")
     with database.writing() as session:
         session.execute(update(Plan).values(recipients_per_day=1_000_000))
+        account = directory.add_account(
+            session,
+            login="try",
+            password="a password for the site",
+            plan_name="personal",
+            time_zone="UTC",
+            tracking=True,
+            notice_address=None,
+            now=NOW,
+        )
+        directory.change_account(session, account, test_mode=True)
+        directory.add_credential(session, account, login="try", label="laptop", secret="a password of try", now=NOW)
+        directory.add_domain(session, "try.example", account, NOW)
     database.close()
-    with running_milter(folder, workers=1, verify_every=1) as running:
+    with running_milter(folder, workers=1, verify_every=1, split="true") as running:
         yield running

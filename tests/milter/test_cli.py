@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import prometheus_client.values
 import pytest
 
 from sendproof_core.errors import UserError
@@ -19,10 +20,12 @@ WriteSettings = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def _own_log_put_back() -> Iterator[None]:
-    """The program sets the process's log up."""
+def _process_put_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The program sets the process's log up, and where its numbers live."""
+    monkeypatch.setattr(prometheus_client.values, "ValueClass", prometheus_client.values.ValueClass)
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
 
@@ -54,6 +57,11 @@ def test_a_missing_settings_file(tmp_path: Path) -> None:
         ("journal_synchronous", "1", "[milter] journal_synchronous must be true or false"),
         ("sockets", '"/x"', "[milter] has no setting 'sockets'"),
         ("socket_group", '"no such group"', "there is no group 'no such group'"),
+        ("quota_when_unavailable", '"perhaps"', "[milter] quota_when_unavailable must be one of tempfail, accept"),
+        ("keeper_seconds", "0", "[milter] keeper_seconds must be at least 1"),
+        ("split", '"yes"', "[milter] split must be true or false"),
+        ("metrics", '"9090"', "[milter] metrics cannot be served at '9090'"),
+        ("metrics", '"192.0.2.1:9090"', "[milter] metrics cannot be served at '192.0.2.1:9090'"),
     ],
 )
 def test_a_wrong_setting(folder: Path, write_settings: WriteSettings, setting: str, value: str, said: str) -> None:
@@ -84,6 +92,20 @@ def test_a_missing_folder_for_the_journal_or_the_socket(folder: Path, write_sett
         assert "does not exist; make it first" in _why_not(config)
 
 
+def test_a_missing_folder_for_the_snapshot(folder: Path, write_settings: WriteSettings) -> None:
+    config = write_settings(folder)
+    config.write_text(config.read_text().replace(f"{folder}/milter.snapshot", f"{folder}/missing/milter.snapshot"))
+    assert "the folder of the snapshot" in _why_not(config)
+    config.write_text(config.read_text().replace(f"{folder}/missing/milter.snapshot", str(folder)))
+    assert "[milter] snapshot" in _why_not(config)
+
+
+def test_a_file_in_the_place_of_the_folder_of_numbers(folder: Path, write_settings: WriteSettings) -> None:
+    (folder / "m.metrics").write_text("somebody's notes")
+    assert f"the folder {folder}/m.metrics cannot be made" in _why_not(write_settings(folder))
+    assert (folder / "m.metrics").read_text() == "somebody's notes"
+
+
 def test_a_database_without_tables(folder: Path, write_settings: WriteSettings) -> None:
     (folder / "sendproof.db").unlink()
     assert "has schema none" in _why_not(write_settings(folder))
@@ -94,12 +116,16 @@ def test_a_database_that_is_none(folder: Path, write_settings: WriteSettings) ->
     assert "check [database] url" in _why_not(write_settings(folder))
 
 
-def test_another_milter_on_the_socket_keeps_it(folder: Path, write_settings: WriteSettings) -> None:
+def test_another_milter_on_the_socket_keeps_it_and_its_numbers(folder: Path, write_settings: WriteSettings) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(folder / "m"))
         other.listen()
+        numbers = folder / "m.metrics" / "counter_1.db"
+        numbers.parent.mkdir()
+        numbers.touch()
         assert "another milter serves" in _why_not(write_settings(folder))
         assert (folder / "m").is_socket()
+        assert numbers.exists()
 
 
 def test_a_file_in_the_place_of_the_socket_stays(folder: Path, write_settings: WriteSettings) -> None:

@@ -45,6 +45,11 @@ def _subject(value: bytes) -> str | None:
         (b"Sales: max@own.example, Eva <eva@second.example>;", ("max@own.example", "eva@second.example")),
         (b"=?utf-8?q?M=C3=A4x?= <max@own.example>", ("max@own.example",)),
         ("Mäx <max@own.example>".encode(), ("max@own.example",)),
+        ("Max <max@münchen.example>".encode(), ("max@münchen.example",)),
+        (b"Max <max@xn--mnchen-3ya.example>", ("max@xn--mnchen-3ya.example",)),
+        ("mäx@own.example".encode(), ("mäx@own.example",)),
+        (b"Team: ;, max@own.example", ("max@own.example",)),
+        (b"max@own.example, ,eva@second.example", ("max@own.example", "eva@second.example")),
     ],
 )
 def test_every_address_in_the_from_field_counts(value: bytes, addresses: tuple[str, ...]) -> None:
@@ -82,6 +87,10 @@ def test_no_from_field_gives_none() -> None:
 def test_a_from_field_that_would_keep_a_process_busy_is_not_read() -> None:
     assert _from(b'"' * 100_000) is None
     assert _from(*(b'"' * 400 for _ in range(250))) is None
+    long = b"Max" + b" Max" * 1000
+    assert _from(long + b" <max@own.example>") == ("max@own.example",)
+    assert _from(long + long + b" <max@own.example>") is None
+    assert _from(*(b"max@own.example",) * 300) is None
 
 
 # Found by the property below: the library fails with UnboundLocalError, which was a 451 for ever.
@@ -101,6 +110,10 @@ def test_any_octets_in_a_from_field_are_addresses_or_none(value: bytes) -> None:
         ("max@own.example", "own.example"),
         ("max@OWN.Example.", "own.example"),
         ('"a@b"@own.example', "own.example"),
+        ("max@MÜNCHEN.example", "xn--mnchen-3ya.example"),
+        ("max@XN--mnchen-3ya.example", "xn--mnchen-3ya.example"),
+        ("max@straße.example", "xn--strae-oqa.example"),  # IDNA 2003 made strasse.example of it
+        ("max@[192.0.2.7]", "[192.0.2.7]"),
         ("max", ""),
         ("", ""),
     ],
@@ -157,11 +170,36 @@ def test_the_size_is_what_the_wire_carries() -> None:
     assert message.size_bytes == len(b"From: max@own.example\r\nSubject: x\r\n\r\nHello\r\n")
 
 
+# Outlook and many programs write the address in the place of the name, without the quotation marks that RFC 5322 wants.
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"max@own.example <max@own.example>",
+        b"  MAX@Own.Example\n <max@own.example>  ",
+        b"max@own.example<max@own.example>",
+        "max@münchen.example <max@münchen.example>".encode(),
+    ],
+)
+def test_an_address_that_stands_for_its_own_name_is_understood(value: bytes) -> None:
+    addresses = _from(value)
+    assert addresses is not None
+    assert [domain_of(address) for address in addresses] in (["own.example"], ["xn--mnchen-3ya.example"])
+    assert len(addresses) == 1
+
+
 # A mail reader shows the address in angle brackets; the library's parser reads the one before it.
 @pytest.mark.parametrize(
     "value",
     [
         b"max@own.example <ceo@bank.example>",
+        b"ceo@bank.example <max@own.example>",
+        b"max@own.example <max@own.example> <ceo@bank.example>",
+        b"max@own.example <max@own.example>, ceo@bank.example <max@own.example>",
+        b"max@own.example max@own.example <max@own.example>",
+        b"max@own.example <max@own.example,ceo@bank.example>",
+        b"max@own.example <@bank.example:max@own.example>",
+        b"max@own.example\0 <max@own.example>",
+        b"max@own.example\xa0<max@own.example>",
         b"<max@own.example> <ceo@bank.example>",
         b"max@own.example;ceo@bank.example",
     ],

@@ -4,10 +4,11 @@ import quopri
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from sendproof_milter.mime_edit import insert_base64, insert_plain, insert_quoted_printable, insertion_point
+from sendproof_milter import mime_edit
+from sendproof_milter.mime_edit import Edit, decode, insert, insertion_point
 
 _SNIPPET = b'<img src="https://t.example/o/TOKEN.gif" width="1" height="1" alt="">'
 _MARKUP = st.lists(
@@ -36,7 +37,21 @@ _HTML = _MARKUP | st.binary(max_size=60)
 _CRLF_HTML = _MARKUP.map(lambda html: html + b"\r\n")
 _QUOTED_PRINTABLE = st.lists(
     st.sampled_from(
-        [b"=3D", b"=C3=BC", b"=\r\n", b"= \r\n", b"=\n", b"\r\n", b"\n", b"\r", b" ", b"</body>", b"</bo=64y>", b"x"]
+        [
+            b"=3D",
+            b"=C3=BC",
+            b"=",
+            b"=\r\n",
+            b"= \r\n",
+            b"=\n",
+            b"\r\n",
+            b"\n",
+            b"\r",
+            b" ",
+            b"</body>",
+            b"</bo=64y>",
+            b"x",
+        ]
     ),
     max_size=20,
 ).map(b"".join)
@@ -60,7 +75,9 @@ _ENDINGS = {
     "another tag that begins alike": b"|</body><p></bodywork></p>",
     "a comment that never ends": b"<p>a|</body><!-- </body>",
     "a script that never ends": b"<p>a|</body><script></body>",
-    "a tag that never ends": b"<p>a</p></body|",
+    "a tag that ends with the text": b"<p>a</p>|</body",
+    "an end of the html that ends with the text": b"<p>a</p>|</html",
+    "a longer name": b"<p>a</p></bodyx|",
     "a slash inside the tag": b"<p>a|</body/>",
 }
 
@@ -77,6 +94,11 @@ def test_the_place_is_an_end_tag_or_the_end(html: bytes) -> None:
     assert html[at : at + 6].lower() in {b"</body", b"</html", b""}
 
 
+@given(_HTML)
+def test_the_short_way_finds_what_looking_at_all_tags_finds(html: bytes) -> None:
+    assert insertion_point(html) == mime_edit._insertion_point_by_marks(html)
+
+
 # Each of these can make a search begin again at every octet: two megabytes would then take hours, and this test
 # would not end.
 @pytest.mark.parametrize(
@@ -91,17 +113,25 @@ def test_hostile_pages_are_passed_over_once(piece: bytes) -> None:
     assert 0 <= insertion_point(html) <= len(html)
 
 
+def _edited(content: bytes, encoding: str) -> bytes:
+    return _applied(content, insert(content, encoding, decode(content, encoding), _SNIPPET))
+
+
+def _applied(content: bytes, edit: Edit) -> bytes:
+    return content[: edit.start] + edit.octets + content[edit.end :]
+
+
 @given(_CRLF_HTML)
 def test_a_plain_body_keeps_every_octet_and_gains_one_line(body: bytes) -> None:
     at = insertion_point(body)
-    edited = insert_plain(body, _SNIPPET)
+    edited = _edited(body, "8bit")
     line = _SNIPPET + b"\r\n"
     assert edited in {body[:at] + line + body[at:], body[:at] + b"\r\n" + line + body[at:]}
     assert line in edited.splitlines(keepends=True)
 
 
 def test_the_snippet_never_makes_a_line_too_long() -> None:
-    edited = insert_plain(b"x" * 990 + b"</body>\r\n", _SNIPPET)
+    edited = _edited(b"x" * 990 + b"</body>\r\n", "7bit")
     assert max(map(len, edited.split(b"\r\n"))) <= 998  # RFC 5322 section 2.1.1
 
 
@@ -110,7 +140,7 @@ def test_quoted_printable_grows_by_just_the_snippet(html: bytes) -> None:
     body = quopri.encodestring(html + b"\r\n</body>\r\n").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     decoded = binascii.a2b_qp(body)
     at = insertion_point(decoded)
-    edited = insert_quoted_printable(body, _SNIPPET)
+    edited = _edited(body, "quoted-printable")
     tail = b"\r\n" if at == len(decoded) else b""
     assert binascii.a2b_qp(edited) == decoded[:at] + _SNIPPET + tail + decoded[at:]
     assert max(map(len, edited.splitlines())) <= 76
@@ -118,44 +148,88 @@ def test_quoted_printable_grows_by_just_the_snippet(html: bytes) -> None:
 
 @given(_QUOTED_PRINTABLE)
 @example(b"text\r</body>\n")  # a lone CR ends no line
+@example(b"text=")
 def test_quoted_printable_by_another_encoder_grows_by_just_the_snippet_too(body: bytes) -> None:
-    decoded = binascii.a2b_qp(body)
+    try:
+        decoded = decode(body, "quoted-printable")
+    except ValueError:
+        return
     at = insertion_point(decoded)
     tail = b"\r\n" if at == len(decoded) else b""
-    edited = insert_quoted_printable(body, _SNIPPET)
-    assert binascii.a2b_qp(edited) == decoded[:at] + _SNIPPET + tail + decoded[at:]
+    # The library takes blanks behind a soft break for text.
+    assume(not body.endswith(b"= "))
+    assert binascii.a2b_qp(_edited(body, "quoted-printable")) == decoded[:at] + _SNIPPET + tail + decoded[at:]
 
 
-@pytest.mark.parametrize("body", [b"text=", b"a=b</body>", b"==41</body>", b"=\r</body>\n", b"=4\r\n</body>"])
+@pytest.mark.parametrize("body", [b"a=b</body>", b"==41</body>", b"=\r</body>\n", b"=4\r\n</body>"])
 def test_a_broken_escape_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match="quoted-printable"):
-        insert_quoted_printable(body, _SNIPPET)
+        decode(body, "quoted-printable")
 
 
 @given(_HTML)
 def test_quoted_printable_keeps_every_octet_before_and_after(html: bytes) -> None:
     body = quopri.encodestring(html + b"</body>\r\n").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    edited = insert_quoted_printable(body, _SNIPPET)
-    inserted = len(edited) - len(body)
-    begin = next(i for i in range(len(body) + 1) if edited[:i] + edited[i + inserted :] == body)
-    soft = edited[begin : begin + inserted].replace(b"=\r\n", b"").replace(b"\r\n", b"")
-    assert _SNIPPET.replace(b"=", b"=3D") in soft + soft
+    edit = insert(body, "quoted-printable", decode(body, "quoted-printable"), _SNIPPET)
+    assert edit.start == edit.end
+    assert _SNIPPET.replace(b"=", b"=3D") in edit.octets.replace(b"=\r\n", b"")
 
 
 def test_a_snippet_in_the_middle_of_a_line_stands_between_soft_breaks() -> None:
-    edited = insert_quoted_printable(b"<p>3 =C2=B7 4 =3D 12</p></body>\r\n", b'<img src="x">')
-    assert edited == b'<p>3 =C2=B7 4 =3D 12</p>=\r\n<img src=3D"x">=\r\n</body>\r\n'
+    content = b"<p>3 =C2=B7 4 =3D 12</p></body>\r\n"
+    edit = insert(content, "quoted-printable", decode(content, "quoted-printable"), b'<img src="x">')
+    assert _applied(content, edit) == b'<p>3 =C2=B7 4 =3D 12</p>=\r\n<img src=3D"x">=\r\n</body>\r\n'
+
+
+def test_no_escape_of_the_snippet_is_cut_in_two() -> None:
+    content = b"</body>\r\n"
+    for length in range(900):
+        snippet = b"=" * (length % 80) + b"x" * length
+        edit = insert(content, "quoted-printable", content, snippet)
+        assert binascii.a2b_qp(edit.octets) == snippet
+        assert max(map(len, edit.octets.split(b"\r\n"))) <= 76
 
 
 @given(_HTML)
 def test_base64_grows_by_just_the_snippet(html: bytes) -> None:
     at = insertion_point(html)
-    edited = insert_base64(base64.encodebytes(html).replace(b"\n", b"\r\n"), _SNIPPET)
+    edited = _edited(base64.encodebytes(html).replace(b"\n", b"\r\n"), "base64")
     assert base64.b64decode(edited) == html[:at] + _SNIPPET + html[at:]
     assert all(re.fullmatch(rb"[A-Za-z0-9+/=]{1,76}\r\n", line) for line in edited.splitlines(keepends=True))
+
+
+def test_base64_ends_as_it_ended() -> None:
+    assert not _edited(base64.b64encode(b"Hello"), "base64").endswith(b"\n")
+    assert _edited(base64.b64encode(b"Hello") + b"\r\n", "base64").endswith(b"\r\n")
 
 
 @pytest.mark.parametrize("body", [b"PGh0b!!", b"PGh", b"YQ==YQ==", b"PGh0bWw+\r\n-- \r\na list's footer\r\n", b"\xff"])
 def test_what_is_no_base64_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"base64|padding|characters|data"):
-        insert_base64(body, _SNIPPET)
+        decode(body, "base64")
+
+
+def test_an_encoding_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown"):
+        decode(b"", "x-uuencode")
+
+
+@given(_HTML, st.sampled_from(["8bit", "quoted-printable", "base64"]))
+@example(b"<textarea</body>", "8bit")  # what follows the snippet had become text of a text area
+@example(b"<p>a</p></body", "8bit")  # a second snippet stood before the end tag
+def test_editing_twice_is_editing_once(html: bytes, encoding: str) -> None:
+    content = {"8bit": html, "quoted-printable": quopri.encodestring(html), "base64": base64.encodebytes(html)}[
+        encoding
+    ]
+    try:
+        once = _edited(content, encoding)
+    except ValueError:  # quopri leaves some octets broken
+        return
+    assert insert(once, encoding, decode(once, encoding), _SNIPPET).octets == b""
+
+
+@given(st.lists(st.binary(max_size=200), max_size=3))
+def test_pieces_of_whole_lines_are_base64_as_one(pieces: list[bytes]) -> None:
+    whole = [piece[: len(piece) // 57 * 57] for piece in pieces[:-1]] + pieces[-1:]
+    text = b"".join(mime_edit.base64_lines(whole))
+    assert text == base64.encodebytes(b"".join(whole)).replace(b"\n", b"\r\n")

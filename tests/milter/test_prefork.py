@@ -1,19 +1,22 @@
 """The program's processes: replaced, recycled, drained."""
 
 import contextlib
+import http.client
 import os
+import re
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
 from sendproof_milter.message import Submission
 from sendproof_testing.milter_peer import MtaSession, mta_session
+from sendproof_testing.ports import PortBlock
 from sendproof_testing.processes import Program
 from sendproof_testing.submissions import submission
 
@@ -29,7 +32,9 @@ class _Milter(Protocol):
     @property
     def socket(self) -> Path: ...
     def log(self) -> str: ...
+    def events(self) -> list[dict[str, Any]]: ...
     def workers(self) -> list[int]: ...
+    def keepers(self) -> list[int]: ...
 
 
 _Start = Callable[..., AbstractContextManager[_Milter]]
@@ -72,7 +77,7 @@ def test_as_many_workers_run_as_were_asked_for_and_the_socket_is_the_groups(star
 
 def test_told_to_end_it_completes_the_message_and_leaves_nothing(start_milter: _Start) -> None:
     with start_milter(workers=2) as milter:
-        workers = milter.workers()
+        workers, keepers = milter.workers(), milter.keepers()
         with _message_under_way(milter) as session:
             milter.program.process.send_signal(signal.SIGTERM)
             # only now does it hear of the end: the socket takes nobody any more
@@ -81,12 +86,11 @@ def test_told_to_end_it_completes_the_message_and_leaves_nothing(start_milter: _
             answer = session.end(submission())
             assert (answer.verdict, len(answer.edits)) == ("continue", 4)
         assert milter.program.process.wait(_PATIENCE_SECONDS) == 0
-        assert all(_is_gone(pid) for pid in workers)
+        assert all(_is_gone(pid) for pid in (*workers, *keepers))
         assert not milter.socket.exists()
         assert "event=stopped" in milter.log()
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_sessions_without_a_message_do_not_hold_the_end_up(start_milter: _Start, number: signal.Signals) -> None:
     with start_milter(workers=1) as milter, mta_session(milter.socket) as session:
@@ -97,7 +101,6 @@ def test_sessions_without_a_message_do_not_hold_the_end_up(start_milter: _Start,
 
 
 # Whoever looked whether the socket answers was counted as a session less: a message under way was cut off at the end.
-@pytest.mark.integration
 def test_probes_of_the_socket_do_not_let_it_forget_a_message_under_way(start_milter: _Start) -> None:
     with start_milter(workers=1) as milter, _message_under_way(milter) as session:
         for _ in range(3):
@@ -111,7 +114,6 @@ def test_probes_of_the_socket_do_not_let_it_forget_a_message_under_way(start_mil
         assert milter.program.process.wait(_PATIENCE_SECONDS) == 0
 
 
-@pytest.mark.integration
 def test_a_worker_that_is_killed_is_replaced_and_the_socket_goes_on_serving(start_milter: _Start) -> None:
     with start_milter(workers=1) as milter:
         (victim,) = milter.workers()
@@ -123,7 +125,6 @@ def test_a_worker_that_is_killed_is_replaced_and_the_socket_goes_on_serving(star
         assert f"event=worker-died pid={victim} status=-9" in milter.log()
 
 
-@pytest.mark.integration
 def test_while_one_worker_is_dead_the_others_serve(start_milter: _Start) -> None:
     with start_milter(workers=2) as milter:
         os.kill(milter.workers()[0], signal.SIGKILL)
@@ -131,7 +132,6 @@ def test_while_one_worker_is_dead_the_others_serve(start_milter: _Start) -> None
         _until(lambda: len(milter.workers()) == 2)
 
 
-@pytest.mark.integration
 def test_a_worker_that_had_its_share_is_replaced_without_a_message_lost(start_milter: _Start) -> None:
     with start_milter(workers=1, messages_per_worker=100) as milter:
         (first,) = milter.workers()
@@ -146,24 +146,97 @@ def test_a_worker_that_had_its_share_is_replaced_without_a_message_lost(start_mi
         _until(lambda: _is_gone(first))
 
 
-@pytest.mark.integration
 def test_workers_end_when_their_parent_was_killed_and_the_next_start_takes_the_socket(start_milter: _Start) -> None:
     with start_milter(workers=2) as milter:
-        workers = milter.workers()
+        processes = (*milter.workers(), *milter.keepers())
         milter.program.process.kill()
         milter.program.process.wait()
-        _until(lambda: all(_is_gone(pid) for pid in workers))
+        _until(lambda: all(_is_gone(pid) for pid in processes))
     with start_milter(workers=1) as milter:
         assert _delivers(milter)
 
 
-@pytest.mark.integration
 def test_a_worker_that_cannot_start_says_why_and_is_tried_again(start_milter: _Start, tmp_path: Path) -> None:
     away = tmp_path.with_name("away")
     with start_milter(workers=1) as milter:
+        (victim,) = milter.workers()
         tmp_path.rename(away)
-        os.kill(milter.workers()[0], signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
         _until(lambda: "event=worker-failed" in (away / "milter.log").read_text())
         away.rename(tmp_path)
         assert _delivers(milter)
         assert "the folder of the database" in milter.log()
+
+
+# --- the keeper -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A free one."""
+    block = PortBlock()
+    yield block.take()
+    block.release()
+
+
+def _numbers(port: int) -> dict[str, float]:
+    """What a monitor finds, without what does not begin with our name."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_PATIENCE_SECONDS)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return {name: float(value) for name, value in re.findall(r"^sendproof_milter_(\S+) (\S+)$", text, re.MULTILINE)}
+
+
+def test_a_keeper_that_is_killed_is_replaced_and_mail_does_not_notice(start_milter: _Start) -> None:
+    with start_milter(workers=1) as milter:
+        (victim,), workers = milter.keepers(), milter.workers()
+        os.kill(victim, signal.SIGKILL)
+        _until(lambda: f"event=keeper-died pid={victim} status=-9" in milter.log())
+        snapshot = milter.folder / "milter.snapshot"
+        snapshot.unlink(missing_ok=True)
+        assert _delivers(milter)
+        _until(lambda: len(milter.keepers()) == 2)  # after a pause
+        _until(snapshot.exists)
+        assert milter.workers() == workers
+        assert "worker-died" not in milter.log()
+
+
+def test_it_writes_the_snapshot_as_often_as_it_was_told_and_mail_flows_when_the_database_is_gone(
+    start_milter: _Start,
+) -> None:
+    with start_milter(workers=1, keeper_seconds=1, quota_when_unavailable='"accept"') as milter:
+        snapshot = milter.folder / "milter.snapshot"
+        _until(snapshot.exists)
+        first = snapshot.stat().st_ino
+        _until(lambda: snapshot.exists() and snapshot.stat().st_ino != first)
+        for path in milter.folder.glob("sendproof.db*"):
+            path.rename(path.with_name(f"away-{path.name}"))
+        assert _delivers(milter)
+        assert "event=directory-from-snapshot" in milter.log()
+        assert [event["charged_recipients"] for event in milter.events()] == [0]
+
+
+def test_a_monitor_finds_the_numbers_of_all_processes_those_of_dead_ones_too(start_milter: _Start, port: int) -> None:
+    with start_milter(workers=1, metrics=f'"127.0.0.1:{port}"') as milter:
+        assert _delivers(milter)
+        assert _numbers(port)['messages_total{verdict="passed"}'] == 1
+        (victim,) = milter.workers()
+        os.kill(victim, signal.SIGKILL)
+        _until(lambda: milter.workers() not in ([victim], []))
+        assert _delivers(milter)
+        numbers = _numbers(port)
+        assert numbers['messages_total{verdict="passed"}'] == 2
+        assert numbers["charged_recipients_total"] == 2
+        assert numbers['worker_ends_total{cause="died"}'] == 1
+        assert {f'step_seconds_count{{step="{name}"}}' for name in ("who", "charge", "sign")} <= set(numbers)
+
+
+def test_the_numbers_say_when_a_worker_was_worn(start_milter: _Start, port: int) -> None:
+    with start_milter(workers=1, messages_per_worker=100, metrics=f'"127.0.0.1:{port}"') as milter:
+        with mta_session(milter.socket) as session:
+            for _ in range(120):
+                session.deliver(submission(login=""))
+        _until(lambda: 'worker_ends_total{cause="worn"}' in _numbers(port))
+        numbers = _numbers(port)
+        assert numbers['messages_total{verdict="refused"}'] == numbers['refusals_total{reason="no-login"}'] == 120

@@ -2,11 +2,17 @@ import logging
 
 import pytest
 
-from sendproof_core import clock
+from sendproof_core import clock, dkim_keys
 from sendproof_milter import self_check, signing
+from sendproof_milter.sender import SigningKey
 from sendproof_testing.submissions import signing_key, submission
 
 _BODY = b"Hello\r\n"
+
+
+def _ed25519_key() -> SigningKey:
+    pair = dkim_keys.generate(dkim_keys.ED25519_SHA256)
+    return SigningKey("own.example", "ed", pair.algorithm, dkim_keys.load(pair.algorithm, pair.private_pem))
 
 
 def _value() -> bytes:
@@ -17,6 +23,16 @@ def _value() -> bytes:
 def test_our_own_signature_verifies(caplog: pytest.LogCaptureFixture) -> None:
     assert self_check.verify("4Z", submission().headers, _value(), _BODY, [signing_key()])
     assert caplog.records == []
+
+
+def test_an_ed25519_signature_verifies_and_only_with_its_key(caplog: pytest.LogCaptureFixture) -> None:
+    key, other = (_ed25519_key() for _ in range(2))
+    value = signing.sign(submission().headers, signing.body_hash(_BODY), key, clock.now())
+    assert self_check.verify("4Z", submission().headers, value, _BODY, [signing_key(), key])
+    assert caplog.records == []
+    assert not self_check.verify("4Z", submission().headers, value, _BODY, [signing_key(), other])
+    assert not self_check.verify("4Z", submission().headers, value, b"Hallo\r\n", [key])
+    assert caplog.text.count("does-not-verify") == 2
 
 
 @pytest.mark.parametrize("body", [b"Hallo\r\n", b""])

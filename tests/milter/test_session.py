@@ -1,12 +1,12 @@
 """One SMTP session, as Postfix has it with the running program."""
 
+import dataclasses
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import dkim
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,9 +16,11 @@ from sqlalchemy import func, select
 from sendproof_core import directory
 from sendproof_core.database import open_database
 from sendproof_core.schema import Charge, DkimKey, Domain
+from sendproof_milter.edits import Edits
 from sendproof_milter.message import Submission
+from sendproof_milter.wire_safe import ChangedField
 from sendproof_testing.milter_peer import Answer, MtaSession, mta_session
-from sendproof_testing.submissions import submission, to_wire, with_fields
+from sendproof_testing.submissions import as_queued, from_wire, submission, verdicts, with_fields
 
 _TRACE = "X-Sendproof-Trace"
 _PATIENCE_SECONDS = 20.0
@@ -53,17 +55,16 @@ def _until(condition: Callable[[], object]) -> None:
 
 
 def _as_queued(message: Submission, answer: Answer) -> bytes:
-    """The message with the edits carried out, as Postfix does: indexes count from the top, without its Received."""
-    headers = list(message.headers)
-    for edit in answer.edits:
-        name = edit.name.encode()
-        if edit.kind == "insert":
-            headers.insert(edit.index - 1, (name, edit.value.encode()))
-        elif edit.kind == "change":
-            places = [at for at, (field, _) in enumerate(headers) if field.lower() == name.lower()]
-            assert edit.value == ""
-            del headers[places[edit.index - 1]]
-    return to_wire(tuple(headers), message.body if answer.new_body is None else answer.new_body)
+    """The message with the edits carried out, as Postfix does."""
+    assert {edit.index for edit in answer.edits if edit.kind == "insert"} <= {1}
+    edits = Edits(
+        changed=tuple(
+            ChangedField(edit.name, edit.index, edit.value) for edit in answer.edits if edit.kind == "change"
+        ),
+        body=answer.new_body,
+        inserted=tuple((edit.name, edit.value) for edit in answer.edits if edit.kind == "insert"),
+    )
+    return as_queued(message, edits)
 
 
 def test_only_what_is_read_is_asked_for(session: MtaSession) -> None:
@@ -95,14 +96,91 @@ def test_an_accepted_message_gets_a_pixel_a_trace_and_its_signatures_on_top(sess
 
 def test_dkimpy_verifies_the_message_as_it_is_queued(session: MtaSession, milter: _Milter) -> None:
     answer = session.deliver(submission())
+    assert verdicts(_as_queued(submission(), answer), _public_records(milter.folder)) == [True, True]
+
+
+def test_what_a_server_on_the_way_would_change_is_changed_by_us_and_the_signatures_hold(
+    session: MtaSession, milter: _Milter
+) -> None:
+    message = with_fields(
+        (b"X-Sendproof-Track", b"no"),
+        (b"subject", "Grüße".encode()),
+        (b"X-Long", b"word " * 400),
+        (b"X-Long", b"another " * 400),
+        (b"Content-Type", b"text/plain; charset=utf-8"),
+        (b"Content-Transfer-Encoding", b"8bit"),
+        body="Grüße\r\n".encode() + b"x" * 2000 + b"\r\n",
+    )
+    answer = session.deliver(message)
+    queued = _as_queued(message, answer)
+    assert queued.isascii()
+    assert max(map(len, queued.split(b"\r\n"))) <= 998
+    assert [(edit.name, edit.index) for edit in answer.edits if edit.kind == "change"][:1] == [("X-Sendproof-Track", 1)]
+    assert verdicts(queued, _public_records(milter.folder)) == [True, True]
+
+
+def test_a_client_that_may_write_utf_8_in_header_fields_keeps_it(session: MtaSession, milter: _Milter) -> None:
+    message = with_fields((b"Subject", "Grüße".encode()), smtputf8=True)
+    answer = session.deliver(message)
+    assert [edit for edit in answer.edits if edit.kind == "change"] == []
+    assert verdicts(_as_queued(message, answer), _public_records(milter.folder)) == [True, True]
+    answer = session.deliver(dataclasses.replace(message, smtputf8=False))
+    assert [edit.name for edit in answer.edits if edit.kind == "change"] == ["Subject"]
+
+
+def test_a_message_of_an_account_in_test_mode_is_thrown_away(session: MtaSession, milter: _Milter) -> None:
+    queue_id = uuid.uuid4().hex
+    message = with_fields((b"From", b"max@try.example"), login="try", envelope_sender="max@try.example")
+    answer = session.deliver(dataclasses.replace(message, queue_id=queue_id))
+    assert (answer.verdict, answer.edits) == ("discard", ())
+    (event,) = [event for event in milter.events() if event["queue_id"] == queue_id]
+    assert (event["event"], event["test_mode"], event["charged_recipients"]) == ("admitted", True, 0)
+    assert _charges(milter.folder, queue_id) == 0
+
+
+def test_a_message_to_several_comes_back_as_one_copy_for_each(session: MtaSession, milter: _Milter) -> None:
+    recipients = ("anna@x.example", "ben+list@x.example", "carl@x.example")
+    queue_id = uuid.uuid4().hex
+    message = with_fields((b"X-Sendproof-Split", b"forged"), queue_id=queue_id, recipients=recipients)
+    answer = session.deliver(message)
+    assert [(edit.kind, edit.name, bool(edit.value)) for edit in answer.edits] == [
+        ("change", "X-Sendproof-Split", False),
+        ("insert", "X-Sendproof-Split", True),
+    ]
+    back = from_wire(_as_queued(message, answer), login="", daemon_name="resubmit", envelope_sender="max@own.example")
     records = _public_records(milter.folder)
-    message = dkim.DKIM(_as_queued(submission(), answer))
+    for number, (recipient, original) in enumerate(
+        [("anna@x.example", "anna@x.example"), ("ben@elsewhere.example", "Ben+List@x.example"), ("carl@x.example", "")],
+        1,
+    ):
+        copy = dataclasses.replace(
+            back, queue_id=f"{queue_id}{number}", recipients=(recipient,), original_recipients=(original,)
+        )
+        answer = session.deliver(copy)
+        assert answer.verdict == "continue"
+        queued = _as_queued(copy, answer)
+        assert b"X-Sendproof-Split" not in queued
+        assert queued.count(b"<img src=") == 1
+        assert verdicts(queued, records) == [True, True]
+    events = [event for event in milter.events() if event["queue_id"].startswith(queue_id)]
+    assert [event["event"] for event in events] == ["admitted", "copied", "copied", "copied"]
+    assert [event["recipient_number"] for event in events[1:]] == [1, 2, 3]
+    assert {event["parent_queue_id"] for event in events[1:]} == {queue_id}
+    assert [_charges(milter.folder, event["queue_id"]) for event in events] == [1, 0, 0, 0]
 
-    def look_up(name: bytes, timeout: int = 5) -> bytes | None:
-        del timeout
-        return records.get(name)
 
-    assert [message.verify(idx=index, dnsfunc=look_up) for index in range(2)] == [True, True]
+def test_the_service_for_copies_takes_nothing_else(session: MtaSession) -> None:
+    answer = session.deliver(submission(login="", daemon_name="resubmit"))
+    assert answer.reply.startswith("550 5.7.1 This service takes copies from our own queue only")
+    assert answer.edits == ()
+
+
+def _charges(folder: Path, queue_id: str) -> int | None:
+    database = open_database(f"sqlite:///{folder}/sendproof.db")
+    with database.reading() as reading:
+        found = reading.scalar(select(func.count()).where(Charge.queue_id == queue_id))
+    database.close()
+    return found
 
 
 def _public_records(folder: Path) -> dict[bytes, bytes]:
@@ -223,12 +301,8 @@ def test_a_client_that_is_gone_before_the_verdict_is_not_charged(milter: _Milter
             session.close()
     _until(lambda: [event for event in milter.events() if event["queue_id"] == queue_id])
 
-    def charges() -> int | None:
-        with database.reading() as reading:
-            return reading.scalar(select(func.count()).where(Charge.queue_id == queue_id))
-
-    _until(lambda: charges() == 0)
     database.close()
+    _until(lambda: _charges(milter.folder, queue_id) == 0)
 
 
 @pytest.mark.parametrize(

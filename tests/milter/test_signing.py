@@ -1,3 +1,5 @@
+import datetime as dt
+import hashlib
 import re
 
 import dkim
@@ -6,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sendproof_core import clock
+from sendproof_core import clock, dkim_keys, key_rotation
 from sendproof_milter import signing
 from sendproof_milter.sender import SigningKey
-from sendproof_testing.submissions import public_record, signing_key, submission, to_wire
+from sendproof_testing.submissions import signing_key, submission, to_wire
 
 # dkimpy judges whether a signature has expired by the clock.
 _NOW = clock.now()
@@ -31,6 +33,14 @@ _NAME = st.sampled_from(
 _HEADERS = st.lists(st.tuples(_NAME, _VALUE), max_size=8).map(lambda fields: ((b"From", b"max@own.example"), *fields))
 
 
+def _ed25519_key(domain: str = "own.example", selector: str = "ed") -> SigningKey:
+    pair = dkim_keys.generate(dkim_keys.ED25519_SHA256)
+    return SigningKey(domain, selector, pair.algorithm, dkim_keys.load(pair.algorithm, pair.private_pem))
+
+
+_KEYS = {"rsa-sha256": signing_key(), "ed25519-sha256": _ed25519_key()}
+
+
 def _signed(headers: _Headers, body: bytes, key: SigningKey) -> bytes:
     value = signing.sign(headers, signing.body_hash(body), key, _NOW)
     return to_wire(((b"DKIM-Signature", value), *headers), body)
@@ -40,15 +50,17 @@ def _verifies(message: bytes, key: SigningKey) -> bool:
     def look_up(name: bytes, timeout: int = 5) -> bytes | None:
         del timeout
         wanted = f"{key.selector}._domainkey.{key.domain}.".encode("ascii")
-        return public_record(key) if name == wanted else None
+        record = dkim_keys.record_text(key.algorithm, dkim_keys.public_key_text(key.private_key))
+        return record.encode("ascii") if name == wanted else None
 
     return dkim.verify(message, dnsfunc=look_up)
 
 
+@pytest.mark.parametrize("algorithm", _KEYS)
 @settings(max_examples=50)
 @given(_HEADERS, _BODY)
-def test_dkimpy_verifies_what_we_sign(headers: _Headers, body: bytes) -> None:
-    key = signing_key()
+def test_dkimpy_verifies_what_we_sign(algorithm: str, headers: _Headers, body: bytes) -> None:
+    key = _KEYS[algorithm]
     assert _verifies(_signed(headers, body, key), key)
 
 
@@ -63,6 +75,14 @@ def test_a_relaxed_field_is_what_dkimpy_makes_of_it(name: bytes, value: bytes) -
         [(name, value.replace(b"\n", b"\r\n"))]
     )
     assert signing.relaxed_header(name, value) == theirs + b":" + their_value
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b" ", b"\t", b"\r\n", b"\r", b"\n", b"word "]), max_size=60).map(b"".join),
+    st.integers(0, 20),
+)
+def test_a_large_body_is_hashed_in_pieces_as_it_is_at_once(body: bytes, at_once: int) -> None:
+    assert signing.body_hash(body, at_once) == hashlib.sha256(signing.relaxed_body(body)).digest()
 
 
 @pytest.mark.parametrize(
@@ -95,9 +115,11 @@ def test_nobody_can_add_another_field_that_people_see(name: bytes) -> None:
     assert not _verifies(name + b": something else\r\n" + message, key)
 
 
-def test_nobody_can_change_the_body() -> None:
-    key = signing_key()
+@pytest.mark.parametrize("algorithm", _KEYS)
+def test_nobody_can_change_the_body(algorithm: str) -> None:
+    key = _KEYS[algorithm]
     message = _signed(submission().headers, b"Pay 100\r\n", key)
+    assert _verifies(message, key)
     assert not _verifies(message.replace(b"Pay 100", b"Pay 900"), key)
 
 
@@ -116,21 +138,37 @@ def test_what_people_see_is_signed_once_more_than_it_occurs_and_the_rest_where_i
     assert fields == [b"from", b"from", b"to", b"to", *seen, b"content-transfer-encoding", b"list-id"]
 
 
-def test_every_line_of_a_signature_is_short_and_names_what_it_says() -> None:
-    value = signing.sign(submission().headers, signing.body_hash(b""), signing_key(), _NOW)
+@pytest.mark.parametrize("algorithm", _KEYS)
+def test_every_line_of_a_signature_is_short_and_names_what_it_says(algorithm: str) -> None:
+    key = _KEYS[algorithm]
+    value = signing.sign(submission().headers, signing.body_hash(b""), key, _NOW)
     assert max(map(len, value.split(b"\n"))) <= 78
     tags = dict(tag.split(b"=", 1) for tag in re.sub(rb"\s", b"", value).split(b";"))
     begins = int(_NOW.timestamp())
-    assert (tags[b"v"], tags[b"a"], tags[b"c"]) == (b"1", b"rsa-sha256", b"relaxed/relaxed")
-    assert (tags[b"d"], tags[b"s"]) == (b"own.example", b"sp1")
+    assert (tags[b"v"], tags[b"a"], tags[b"c"]) == (b"1", algorithm.encode(), b"relaxed/relaxed")
+    assert (tags[b"d"], tags[b"s"]) == (b"own.example", key.selector.encode())
     assert int(tags[b"t"]) == begins
     assert int(tags[b"x"]) == begins + signing.LIFETIME.total_seconds()
     assert b"l" not in tags  # a length would let anyone append
 
 
+def test_a_signature_outlives_the_queue_and_ends_before_its_key_is_revoked() -> None:
+    assert dt.timedelta(days=5) < signing.LIFETIME < key_rotation.RETIRING_FOR
+
+
+def test_of_several_fields_with_one_name_the_order_is_signed() -> None:
+    key = signing_key()
+    fields = (b"From", b"max@own.example"), (b"Subject", b"one"), (b"Subject", b"two")
+    message = _signed(fields, b"Hello\r\n", key)
+    assert _verifies(message, key)
+    swapped = message.replace(b"Subject: one\r\nSubject: two", b"Subject: two\r\nSubject: one")
+    assert swapped != message
+    assert not _verifies(swapped, key)
+
+
 def test_each_of_several_signatures_verifies_by_itself() -> None:
-    own, provider = signing_key(), signing_key("relay.example", number=1)
+    keys = (signing_key(), _ed25519_key(), signing_key("relay.example", number=1), _ed25519_key("relay.example"))
     headers = submission().headers
-    values = signing.sign_each(headers, signing.body_hash(b"Hello\r\n"), (own, provider), _NOW)
-    for key, value in zip((own, provider), values, strict=True):
+    values = signing.sign_each(headers, signing.body_hash(b"Hello\r\n"), keys, _NOW)
+    for key, value in zip(keys, values, strict=True):
         assert _verifies(to_wire(((b"DKIM-Signature", value), *headers), b"Hello\r\n"), key)

@@ -28,6 +28,12 @@ def journal(settings_file: SettingsFile) -> Path:
     return path
 
 
+@pytest.fixture
+def images(settings_file: SettingsFile) -> Path:
+    """The folder of accounts' pictures."""
+    return settings_file.path.parent / "images"
+
+
 @pytest.fixture(scope="session")
 def app(settings_file: SettingsFile) -> Iterator[Flask]:
     made = create_app(settings_file, now=lambda: NOW)

@@ -78,3 +78,25 @@ def test_the_image_comes_without_journal_and_database(
         assert "open_not_journalled" in caplog.text
     finally:
         journal.rmdir()
+
+
+def test_an_accounts_picture_is_shown_instead_of_the_pixel(
+    app: Flask, stranger: Visitor, journal: Path, images: Path
+) -> None:
+    (images / "logo.png").write_bytes(b"a picture")
+    answer = stranger.get(f"/o/{token(app)}/logo.png")
+    assert (answer.data, answer.headers["Content-Type"]) == (b"a picture", "image/png")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert stranger.get(f"/o/{forged(app)}/logo.png").data == b"a picture"
+    assert len(journal.read_bytes().splitlines()) == 1
+
+
+def test_only_pictures_of_the_folder_are_shown(app: Flask, stranger: Visitor, images: Path) -> None:
+    (images / "notes.txt").write_bytes(b"secret")
+    (images / ".hidden.png").write_bytes(b"secret")
+    (images.parent / "outside.png").write_bytes(b"secret")
+    (images / "folder.png").mkdir()
+    for name in ("notes.txt", ".hidden.png", "..%2foutside.png", "folder.png", "missing.png", "%00.png", "logo.svg"):
+        answer = stranger.get(f"/o/{token(app)}/{name}")
+        assert b"secret" not in answer.data, name
+        assert answer.status_code in {200, 404}, name

@@ -17,6 +17,7 @@ PATHS = {
     "messages.index": "/messages",
     "messages.show": f"/messages/{OFFER_ID}",
     "pixel.fetch": "/o/x.gif",
+    "pixel.fetch_picture": "/o/x/logo.png",
     "health.healthz": "/healthz",
 }
 

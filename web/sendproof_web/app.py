@@ -64,6 +64,7 @@ def create_app(settings_file: SettingsFile, *, now: Clock = clock.now) -> Flask:
             queue_times=settings_file.table(QueueTimes),
             now=now,
             sign_in_throttle=services.sign_in_throttle(),
+            images=web.images,
         ),
     )
     CSRFProtect(app)

@@ -1,10 +1,13 @@
 """The opened-alert pixel: one image for every token, no database, no cookie; a journal line for a valid token.
 
-Decides nothing about the grade: `opens` does.
+An account may have a picture of its own instead, a file that the operator has put into the folder of images. Decides
+nothing about the grade: `opens` does.
 """
 
 import base64
 import logging
+import mimetypes
+import re
 
 from flask import Blueprint, Response, request
 
@@ -19,33 +22,59 @@ GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEA
 _USER_AGENT_CHARACTERS = 500
 _LOG = logging.getLogger(__name__)
 
+# What `sendproof account change --tracking-image` takes: no folder, nothing hidden.
+_PICTURE = re.compile(r"[a-z0-9][a-z0-9._-]{0,98}")
+
 blueprint = Blueprint("pixel", __name__)
 
 
 @blueprint.get("/o/<token>.gif")
 def fetch(token: str) -> Response:
     """The image, whatever the token is."""
-    now = services().now()
-    found = tokens.read(token, services().token_keys, now)
-    if found is not None and found.purpose is Purpose.PIXEL:
-        user_agent = request.headers.get("User-Agent", "")[:_USER_AGENT_CHARACTERS]
-        line = journal_records.to_line(
-            Opened(
-                at=now,
-                message_id=found.message_id,
-                recipient_number=found.recipient_number,
-                grade=opens.grade(request.method, user_agent, _purpose()).value,
-                user_agent=user_agent,
-            )
-        )
+    _note(token)
+    return _image(GIF, "image/gif")
+
+
+@blueprint.get("/o/<token>/<picture>")
+def fetch_picture(token: str, picture: str) -> Response:
+    """A visible picture, whatever the token is; the pixel if there is no such picture."""
+    _note(token)
+    folder = services().images
+    kind = mimetypes.guess_type(picture)[0] or ""
+    if folder is not None and _PICTURE.fullmatch(picture) and kind.startswith("image/"):
         try:
-            services().journal.append(line)
-        except OSError as error:  # an open is decoration: the reader still gets the image
-            _LOG.error("event=open_not_journalled message=%s reason=%s", found.message_id, error)
-    response = Response(GIF, mimetype="image/gif")
+            return _image((folder / picture).read_bytes(), kind)
+        except OSError as error:
+            _LOG.error("event=picture-not-read name=%s reason=%s", picture, error.strerror)
+    return _image(GIF, "image/gif")
+
+
+def _image(content: bytes, kind: str) -> Response:
+    response = Response(content, mimetype=kind)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # mail readers on the web show it
     return response
+
+
+def _note(token: str) -> None:
+    now = services().now()
+    found = tokens.read(token, services().token_keys, now)
+    if found is None or found.purpose is not Purpose.PIXEL:
+        return
+    user_agent = request.headers.get("User-Agent", "")[:_USER_AGENT_CHARACTERS]
+    line = journal_records.to_line(
+        Opened(
+            at=now,
+            message_id=found.message_id,
+            recipient_number=found.recipient_number,
+            grade=opens.grade(request.method, user_agent, _purpose()).value,
+            user_agent=user_agent,
+        )
+    )
+    try:
+        services().journal.append(line)
+    except OSError as error:  # an open is decoration: the reader still gets the image
+        _LOG.error("event=open_not_journalled message=%s reason=%s", found.message_id, error)
 
 
 def _purpose() -> str:

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from flask import Flask, current_app
 
@@ -27,6 +28,7 @@ class Services:
     queue_times: QueueTimes
     now: Clock
     sign_in_throttle: Throttle
+    images: Path | None = None
 
 
 def sign_in_throttle() -> Throttle:

@@ -18,6 +18,10 @@ class WebSettings:
     TABLE: typing.ClassVar = "web"
     listen: str = setting("Address and port, such as 127.0.0.1:8025 or [::1]:8025; put a TLS proxy before it.")
     journal: Path = setting("The site's journal of opened messages; the logparser reads it.")
+    images: Path | None = setting(
+        "Folder with the pictures that accounts may show instead of the pixel (`account change --tracking-image`).",
+        default=None,
+    )
     workers: int = setting("Processes that answer requests.", default=2, at_least=1, at_most=64)
     threads: int = setting("Requests that one process answers at once.", default=8, at_least=1, at_most=64)
     trusted_proxies: int = setting(

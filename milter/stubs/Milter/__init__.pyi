@@ -9,5 +9,6 @@ CONTINUE: int
 ACCEPT: int
 REJECT: int
 TEMPFAIL: int
+DISCARD: int
 
 milter: Any  # the C module

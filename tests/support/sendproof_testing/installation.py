@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from sendproof_core import directory, schema_version
 from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError
+from sendproof_core.plans import QuotaLimits
 from sendproof_core.schema import Account
 from sendproof_core.secrets_store import SecretsStore
 from sendproof_core.states import KeyState
@@ -36,6 +37,8 @@ ACCEPT = "accept.example"
 GREYLIST = "greylist.example"
 REFUSE = "refuse.example"
 UNREACHABLE = "unreachable.example"
+# Takes mail, and does not know 8BITMIME.
+SEVEN_BIT = "seven-bit.example"
 
 
 class Keys(enum.StrEnum):
@@ -62,6 +65,8 @@ class Options:
     maximal_backoff_seconds: int = 60
     queue_run_seconds: int = 2
     lifetime_seconds: int = 432_000
+    keeper_seconds: int = 2
+    quota_when_unavailable: str = "tempfail"
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,9 @@ class Installation:
         self.refuse_port = ports.take()
         self.unreachable_port = ports.take()
         self.web_port = ports.take()
+        self.seven_bit_port = ports.take()
+        self.resubmit_port = ports.take()
+        self.metrics_port = ports.take()
         self.postfix_config = home / "postfix"
         self.receiver_config = home / "receiver"
         self.maillog = home / "log" / "mail.log"
@@ -154,6 +162,11 @@ class Installation:
             "mx_port": self.mx_port,
             "greylist_port": self.greylist_port,
             "refuse_port": self.refuse_port,
+            "seven_bit_port": self.seven_bit_port,
+            "resubmit_port": self.resubmit_port,
+            "metrics_port": self.metrics_port,
+            "keeper_seconds": options.keeper_seconds,
+            "quota_when_unavailable": options.quota_when_unavailable,
             "postgrey_socket": "private/postgrey",
             "sasl_socket": "private/auth",
             "sasl_socket_path": self.sasl_socket,
@@ -181,10 +194,13 @@ class Installation:
             master=(_TEMPLATES / "stock-master.cf.j2", ours / "master.cf.j2"),
             local_ports=(self.submission_port, self.submissions_port),
         )
+        split = {**variables, "config_directory": self.postfix_config}
+        _render(ours / "sendproof-split.j2", self.postfix_config / "sendproof-split", split)
         ports = {
             GREYLIST: self.greylist_port,
             REFUSE: self.refuse_port,
             UNREACHABLE: self.unreachable_port,
+            SEVEN_BIT: self.seven_bit_port,
             "": self.mx_port,
         }
         transport = "".join(f"/{re.escape(domain)}$/ smtp:[127.0.0.1]:{port}\n" for domain, port in ports.items())
@@ -234,8 +250,8 @@ class Installation:
     def _seed(self, database: Database, now: dt.datetime) -> None:
         options = self.options
         with database.writing() as session:
-            directory.add_plan(session, "sandbox", options.recipients_per_day)
-            directory.add_plan(session, "notices", None)
+            directory.add_plan(session, "sandbox", QuotaLimits(recipients_per_day=options.recipients_per_day))
+            directory.add_plan(session, "notices", QuotaLimits())
             owner = self._add_login(session, self.login, "sandbox", OWN_DOMAIN, now)
             owner.notice_address = options.notice_address
             self._add_login(session, self._notices, "notices", NOTICES_DOMAIN, now)

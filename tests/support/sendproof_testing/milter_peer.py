@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import socket
 import struct
 import termios
@@ -23,6 +24,7 @@ _REPLY_SECONDS = 30.0
 _VERDICTS: Mapping[str, str] = {
     constants.SMFIR_ACCEPT: "accept",
     constants.SMFIR_CONTINUE: "continue",
+    constants.SMFIR_DISCARD: "discard",
     constants.SMFIR_TEMPFAIL: "tempfail",
     constants.SMFIR_REJECT: "reject",
     constants.SMFIR_REPLYCODE: "reply",
@@ -92,10 +94,12 @@ class MtaSession:
                 "{cipher}": cipher,
             },
         )
-        self.send(constants.SMFIC_MAIL, b"<" + _octets(message.envelope_sender) + b">\0")
-        for recipient in message.recipients:
+        parameters = b"SMTPUTF8\0" if message.smtputf8 else b""
+        self.send(constants.SMFIC_MAIL, b"<" + _octets(message.envelope_sender) + b">\0" + parameters)
+        for recipient, original in itertools.zip_longest(message.recipients, message.original_recipients):
             self.macros(constants.SMFIC_RCPT, {"i": message.queue_id})
-            self.send(constants.SMFIC_RCPT, b"<" + _octets(recipient) + b">\0")
+            parameters = b"" if original is None else b"NOTIFY=FAILURE\0ORCPT=rfc822;" + _xtext(original) + b"\0"
+            self.send(constants.SMFIC_RCPT, b"<" + _octets(recipient) + b">\0" + parameters)
 
     def content(self, message: Submission) -> None:
         """The header fields and the body."""
@@ -184,6 +188,13 @@ def _edit(command: str, data: bytes) -> Edit:
 
 def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
+
+
+def _xtext(text: str) -> bytes:
+    """RFC 3461 section 4."""
+    return b"".join(
+        b"%c" % octet if 33 <= octet <= 126 and octet not in b"+=" else b"+%02X" % octet for octet in _octets(text)
+    )
 
 
 @contextlib.contextmanager

@@ -12,8 +12,10 @@ from sqlalchemy import text
 
 from sendproof_core.database import Database
 
-_STATUS = re.compile(r": (\w+): to=<([^>]*)>, .*?, dsn=\S+, status=(sent|deferred|bounced) \(")
-_LAST = {"sent": "delivered", "deferred": "deferred", "bounced": "bounced"}
+_STATUS = re.compile(r"postfix/(\S+)\[\d+\]: (\w+): to=<([^>]*)>, .*?, dsn=\S+, status=(sent|deferred|bounced) \(")
+# What is "sent" there came back to us as a copy for that recipient, whose own status lines count.
+_COPYING = "sendproof-split/smtp"
+_LAST = {"sent": "delivered", "copied": "unknown", "deferred": "deferred", "bounced": "bounced"}
 
 # (queue id, recipient) -> the statuses of its attempts, in order
 Attempts = dict[tuple[str, str], list[str]]
@@ -26,9 +28,13 @@ def attempts_in_log(*maillogs: Path) -> Attempts:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             match = _STATUS.search(line)
             if match:
-                queue_id, recipient, status = match.groups()
-                found[queue_id, _plain(recipient)].append(status)
+                service, queue_id, recipient, status = match.groups()
+                found[queue_id, _plain(recipient)].append(_plain_status(service, status))
     return dict(found)
+
+
+def _plain_status(service: str, status: str) -> str:
+    return "copied" if service.endswith(_COPYING) and status == "sent" else status
 
 
 def _plain(address: str) -> str:
@@ -44,14 +50,14 @@ def queue_ids_in_log(maillog: Path) -> set[str]:
 def attempts_in_record(database: Database) -> Attempts:
     """The same, from the record."""
     query = text(
-        "SELECT queue_files.queue_id, recipients.address, attempts.status FROM attempts"
+        "SELECT queue_files.queue_id, recipients.address, attempts.service, attempts.status FROM attempts"
         " JOIN recipients ON recipients.id = attempts.recipient_id"
         " JOIN queue_files ON queue_files.id = recipients.queue_file_id ORDER BY attempts.id"
     )
     found: Attempts = defaultdict(list)
     with database.reading() as session:
-        for queue_id, recipient, status in session.execute(query):
-            found[queue_id, _plain(recipient)].append(status)
+        for queue_id, recipient, service, status in session.execute(query):
+            found[queue_id, _plain(recipient)].append(_plain_status(service, status))
     return dict(found)
 
 

@@ -10,7 +10,7 @@ import sqlalchemy
 from sqlalchemy import select
 
 from sendproof_core.database import Database
-from sendproof_core.journal_records import Admitted, JournalRecord, SignatureRecord, to_line
+from sendproof_core.journal_records import Admitted, Copied, JournalRecord, SignatureRecord, to_line
 from sendproof_core.schema import Base, Recipient
 from sendproof_logparser.daemon import Reader
 from sendproof_logparser.settings import LogparserSettings
@@ -111,3 +111,19 @@ def admitted(queue_id: str, *recipients: str, number: int = 1, **changes: Any) -
         charged_recipients=len(recipients),
     )
     return dataclasses.replace(record, **changes)
+
+
+def copied(parent: Admitted, queue_id: str, number: int) -> Copied:
+    """The journal line of one recipient's copy."""
+    return Copied(
+        at=parent.at,
+        host=parent.host,
+        queue_id=queue_id,
+        parent_queue_id=parent.queue_id,
+        message_id=parent.message_id,
+        recipient=parent.recipients[number - 1],
+        recipient_number=number,
+        signatures=(SignatureRecord("own.example", "sp1", "rsa-sha256"),),
+        body_sha256="0" * 64,
+        pixel="inserted",
+    )

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from sendproof_core import directory
+from sendproof_core.plans import QuotaLimits
 from sendproof_core.schema import Attempt, Delivery, Message, Open, QueueFile, Recipient, Refusal
 from sendproof_core.states import RecipientState
 
@@ -38,7 +39,7 @@ _EHLO = "mx1.example.net|PIPELINING|SIZE 52428800|STARTTLS|ENHANCEDSTATUSCODES|8
 
 def fill(session: Session, *, older_messages: int = 0) -> None:
     """Two accounts, ``max`` with all sorts of messages (password `PASSWORD`) and ``eve`` with one."""
-    directory.add_plan(session, "standard", 500)
+    directory.add_plan(session, "standard", QuotaLimits(recipients_per_day=500))
     ids = {
         login: directory.add_account(
             session,

@@ -27,11 +27,13 @@ tracking_url = "http://127.0.0.1:{port}"
 [web]
 listen = "127.0.0.1:{port}"
 journal = "{folder}/web.journal"
+images = "{folder}/images"
 workers = 1
 threads = 4
 """,
         encoding="utf-8",
     )
+    (folder / "images").mkdir()
     SecretsStore(folder / "secrets").create()
     database = open_database(url)
     schema_version.upgrade(database)

@@ -1,20 +1,24 @@
 """Messages and senders as values, for tests of the milter: each with one thing changed."""
 
-import base64
 import dataclasses
 import datetime as dt
 import functools
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+import dkim
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from sendproof_core import dkim_keys
+from sendproof_core.dkim_keys import ED25519_SHA256, RSA_SHA256, SigningPrivateKey
 from sendproof_core.plans import QuotaLimits
+from sendproof_milter.edits import Edits
 from sendproof_milter.message import Submission
 from sendproof_milter.sender import Sender, SigningKey
 
 NOW = dt.datetime(2026, 11, 22, 13, 3, 5, tzinfo=dt.UTC)
+_SIGNATURE = re.compile(rb"^DKIM-Signature:", re.MULTILINE | re.IGNORECASE)
 _FIELD = re.compile(rb"([!-9;-~]+):[ \t]?((?:[^\n]|\n[ \t])*)\n")
 
 _SUBMISSION = Submission(
@@ -64,24 +68,70 @@ def to_wire(headers: tuple[tuple[bytes, bytes], ...], body: bytes) -> bytes:
     return head + b"\r\n" + body
 
 
+def as_queued(message: Submission, edits: Edits) -> bytes:
+    """The message as an MTA queues it, with the milter's edits, that is as Postfix's cleanup(8) carries them out.
+
+    A field is changed or removed by its name, in any case, and its number among those of that name; where there are
+    not so many, it is added at the end. ``inserted`` come on top, below the MTA's own Received, which is left out.
+    """
+    headers = list(message.headers)
+    for field in edits.changed:
+        name = field.name.encode("ascii")
+        places = [place for place, (other, _) in enumerate(headers) if other.lower() == name.lower()]
+        if field.index > len(places):
+            headers += [(name, field.value.encode("utf-8"))] if field.value else []
+        elif field.value:
+            headers[places[field.index - 1]] = name, field.value.encode("utf-8")
+        else:
+            del headers[places[field.index - 1]]
+    for name_text, value in edits.inserted:
+        headers.insert(0, (name_text.encode("ascii"), value.encode("utf-8")))
+    return to_wire(tuple(headers), message.body if edits.body is None else edits.body)
+
+
 @functools.cache
-def rsa_key(number: int = 0) -> rsa.RSAPrivateKey:
+def private_key(algorithm: str = RSA_SHA256, number: int = 0) -> SigningPrivateKey:
     """A private key of this process's tests; another number, another key."""
     del number
+    if algorithm == ED25519_SHA256:
+        return ed25519.Ed25519PrivateKey.generate()
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def signing_key(domain: str = "own.example", selector: str = "sp1", number: int = 0) -> SigningKey:
+def signing_key(
+    domain: str = "own.example", selector: str = "sp1", number: int = 0, algorithm: str = RSA_SHA256
+) -> SigningKey:
     """An active key."""
-    return SigningKey(domain, selector, "rsa-sha256", rsa_key(number))
+    return SigningKey(domain, selector, algorithm, private_key(algorithm, number))
 
 
 def public_record(key: SigningKey) -> bytes:
     """The text of the TXT record that publishes it."""
-    public = key.private_key.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return b"v=DKIM1; k=rsa; p=" + base64.b64encode(public)
+    return dkim_keys.record_text(key.algorithm, dkim_keys.public_key_text(key.private_key)).encode("ascii")
+
+
+def published(*keys: SigningKey) -> dict[bytes, bytes]:
+    """Their records by the names that dkimpy asks for."""
+    return {f"{key.selector}._domainkey.{key.domain}.".encode("ascii"): public_record(key) for key in keys}
+
+
+def verdicts(message: bytes, records: Mapping[bytes, bytes]) -> list[bool]:
+    """Which of a message's DKIM signatures dkimpy accepts with these records for DNS, top first.
+
+    dkimpy judges by the clock whether one has expired.
+    """
+
+    def look_up(name: bytes, timeout: int = 5) -> bytes | None:
+        del timeout
+        return records.get(name)
+
+    def verdict(index: int) -> bool:
+        try:
+            return dkim.DKIM(message).verify(idx=index, dnsfunc=look_up)
+        except dkim.DKIMException:  # it is not even one
+            return False
+
+    return [verdict(index) for index in range(len(_SIGNATURE.findall(message.partition(b"\r\n\r\n")[0])))]
 
 
 def sender(**changes: Any) -> Sender:
@@ -95,6 +145,7 @@ def sender(**changes: Any) -> Sender:
         suspended_reason=None,
         limits=QuotaLimits(recipients_per_day=50),
         domains=frozenset({"own.example", "second.example"}),
-        keys=(signing_key(), signing_key("second.example"), signing_key("relay.example", number=1)),
+        keys=(signing_key(), signing_key("second.example")),
+        provider_keys=(signing_key("relay.example", number=1),),
     )
     return dataclasses.replace(ordinary, **changes)

@@ -1,0 +1,124 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from sendproof_core import passwords
+from sendproof_core.database import Database
+from sendproof_core.errors import UserError
+from sendproof_core.schema import Account, Credential
+
+Command = Callable[..., str]
+_MADE = re.compile(r"[A-Za-z0-9_-]{24}")  # 18 random octets
+
+
+def test_a_password_that_was_made_is_shown_once_and_fits(
+    ready: Command, sqlite_database: Database, tmp_path: Path
+) -> None:
+    output = ready("credential", "add", "max", "telephone", "--label", "telephone")
+    (password,) = _MADE.findall(output)
+    with sqlite_database.reading() as session:
+        stored = session.scalars(select(Credential.secret_hash)).one()
+    assert passwords.verify(stored, password)
+    assert all(password.encode() not in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_password_that_was_given_is_never_shown(ready: Command, sqlite_database: Database) -> None:
+    given = "Grüße, ein Passwort ".encode()
+    output = ready("credential", "add", "max", "laptop", "--label", "laptop", "--password-stdin", given=given + b"\r\n")
+    assert output == "added credential laptop\n"
+    with sqlite_database.reading() as session:
+        assert passwords.verify(session.scalars(select(Credential.secret_hash)).one(), given.decode())
+        assert passwords.verify(session.scalars(select(Account.password_hash)).one(), "a password for the site")
+
+
+def test_a_revoked_credential_leaves_dovecots_file(ready: Command, tmp_path: Path) -> None:
+    ready("credential", "add", "max", "lost", "--label", "lost telephone")
+    assert ready("credential", "revoke", "lost") == "revoked credential lost\n"
+    assert (tmp_path / "dovecot" / "passwd").read_text() == ""
+    with pytest.raises(UserError, match="no credential 'other'"):
+        ready("credential", "revoke", "other")
+
+
+def test_a_suspended_account_is_marked_with_its_reason_and_can_be_reinstated(
+    ready: Command, sqlite_database: Database
+) -> None:
+    ready("account", "suspend", "max", "--reason", "unpaid")
+    with sqlite_database.reading() as session:
+        account = session.scalars(select(Account)).one()
+        assert (account.suspended_at is not None, account.suspended_reason) == (True, "unpaid")
+    ready("account", "reinstate", "max")
+    with sqlite_database.reading() as session:
+        assert session.scalars(select(Account)).one().suspended_at is None
+
+
+def test_dovecots_file_that_could_not_be_written_is_said_and_written_later(ready: Command, tmp_path: Path) -> None:
+    passwd = tmp_path / "dovecot" / "passwd"
+    passwd.mkdir()  # in the way
+    with pytest.raises(UserError, match="sendproof credential sync"):
+        ready("credential", "add", "max", "laptop", "--label", "laptop")
+    passwd.rmdir()
+    assert ready("credential", "sync") == f"wrote {passwd}\n"
+    assert passwd.read_text().startswith("laptop:{ARGON2ID}")
+
+
+@pytest.mark.parametrize("label", ["", " ", "x" * 101, "two\nlines"])
+def test_a_label_that_no_database_takes_is_refused(ready: Command, label: str) -> None:
+    with pytest.raises(UserError, match="printable characters"):
+        ready("credential", "add", "max", "laptop", "--label", label)
+
+
+def test_a_notice_address_that_is_none_is_refused(ready: Command) -> None:
+    with pytest.raises(UserError, match="no mail address"):
+        ready("account", "add", "eva", "--plan", "personal", "--notice-address", "nowhere")
+
+
+def test_an_account_is_changed_in_what_was_given_only(ready: Command, sqlite_database: Database) -> None:
+    ready("plan", "add", "large")
+    ready("account", "change", "max", "--tracking", "--shared-pixel", "--tracking-image", "logo.png", "--test-mode")
+    ready("account", "change", "max", "--plan", "large", "--time-zone", "Asia/Tokyo")
+    with sqlite_database.reading() as session:
+        account = session.scalars(select(Account)).one()
+        assert (account.tracking, account.shared_pixel, account.tracking_image) == (True, True, "logo.png")
+        assert (account.test_mode, account.time_zone) == (True, "Asia/Tokyo")
+    ready("account", "change", "max", "--no-tracking", "--pixel-each", "--tracking-image", "none", "--live")
+    with sqlite_database.reading() as session:
+        account = session.scalars(select(Account)).one()
+        assert (account.tracking, account.shared_pixel, account.tracking_image) == (False, False, None)
+        assert (account.test_mode, account.time_zone) == (False, "Asia/Tokyo")
+
+
+def test_a_notice_address_can_be_taken_away(ready: Command, sqlite_database: Database) -> None:
+    ready("account", "change", "max", "--notice-address", "max@own.example")
+    ready("account", "change", "max", "--notice-address", "none")
+    with sqlite_database.reading() as session:
+        assert session.scalars(select(Account.notice_address)).one() is None
+
+
+def test_a_change_of_nothing_is_said_so(ready: Command) -> None:
+    with pytest.raises(UserError, match="nothing to change was given"):
+        ready("account", "change", "max")
+
+
+def test_the_list_says_of_every_account_what_it_may_do(ready: Command) -> None:
+    ready("account", "add", "eva", "--plan", "personal")
+    ready("account", "suspend", "eva", "--reason", "unpaid")
+    ready("account", "change", "max", "--tracking", "--shared-pixel", "--test-mode")
+    ready("domain", "add", "own.example", "--account", "max", "--no-key")
+    ready("domain", "add", "other.example", "--account", "max", "--no-key", "--unproved")
+    assert ready("account", "address-add", "max", "max@web.example") == "max may send as max@web.example\n"
+    assert ready("account", "list").splitlines() == [
+        "ACCOUNT  PLAN      STATE              TRACKING      SENDS AS",
+        "eva      personal  suspended: unpaid  no            nothing yet",
+        "max      personal  test mode          shared pixel  other.example (once it is proved), own.example, "
+        "max@web.example",
+    ]
+    assert "not send as" in ready("account", "address-remove", "max", "max@web.example")
+    assert "web.example" not in ready("account", "list")
+
+
+def test_without_an_account_the_list_says_so(sendproof: Command, sqlite_database: Database) -> None:
+    del sqlite_database
+    assert sendproof("account", "list") == "there is no account yet; `sendproof account add` makes one\n"
