@@ -153,12 +153,13 @@ def domain_activate(context: Context, name: str, selector: str) -> None:
         click.echo(line)
 
 
-@domain.command("import-key")
+# What looks like an option may be a key's text: click would repeat it.
+@domain.command("import-key", context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("selector")
-@click.argument("file", type=click.Path(path_type=Path), default="-")
+@click.argument("file", default="-")
 @click.pass_obj
-def domain_import_key(context: Context, name: str, selector: str, file: Path) -> None:
+def domain_import_key(context: Context, name: str, selector: str, file: str) -> None:
     """Take a key that another program made.
 
     The private key in PEM form, from a file or standard input. It is pending then.
@@ -219,10 +220,15 @@ def _next_step(found: Domain, key: DkimKey, now: dt.datetime) -> str:
     return key_rotation.next_step(state, key.state_since, now, domain=found.name, selector=key.selector)
 
 
-def _read_key_file(path: Path) -> bytes:
-    if path == Path("-"):
+def _read_key_file(name: str) -> bytes:
+    if name == "-":
         return sys.stdin.buffer.read(_LONGEST_KEY_FILE)
+    if "PRIVATE KEY" in name:  # it would stand in the error
+        raise UserError("a key's text is no argument; give its file, or put it on standard input.")
+    path = Path(name)
     try:
+        if not path.is_file():
+            raise UserError(f"{path} is no file; name the file of the private key.")
         with path.open("rb") as file:
             return file.read(_LONGEST_KEY_FILE)
     except OSError as error:

@@ -285,6 +285,11 @@ def _postgresql_engine(url: sqlalchemy.engine.URL) -> Engine:
         connect_args={
             "options": _POSTGRESQL_OPTIONS,
             "connect_timeout": 5,
+            # A server or a network that is gone without a word: libpq would wait for hours.
+            "keepalives_idle": 5,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,  # milliseconds
             "prepare_threshold": None,  # PgBouncer in transaction mode
         },
     )

@@ -6,6 +6,7 @@ own file. Asks no DNS: that a record is published is the word of who activates t
 
 import dataclasses
 import datetime as dt
+import errno
 import fcntl
 import os
 import re
@@ -418,6 +419,8 @@ def passwd_file(session: Session) -> str:
 
 def write_passwd_file(session: Session, path: Path) -> None:
     """Replace the file at once, keeping its owner and mode if it exists (else 0640)."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no ordinary file")  # root could replace a device
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o640)

@@ -39,7 +39,12 @@ class SecretsStore:
 
     def create(self) -> list[Path]:
         """Make the files that are missing (0600 in a 0700 folder); the ones made. What exists stays as it is."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._directory.is_absolute():
+            raise UserError("[secrets] directory must be a whole path, such as /etc/sendproof/secrets.")
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the folder {self._directory} cannot be made ({error.strerror}); name another.") from None
         contents = {
             _KEY_ENCRYPTION: Fernet.generate_key(),
             _FIRST_TOKENS: _random_text(),
@@ -178,6 +183,8 @@ class SecretsStore:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             return None
+        except OSError as error:
+            raise UserError(f"{path} cannot be made ({error.strerror}); check its folder.") from None
         with os.fdopen(descriptor, "wb") as file:
             file.write(content + b"\n")
         return path
@@ -186,9 +193,13 @@ class SecretsStore:
         return _content(self._path(name))
 
 
+_LONGEST = 65_536
+
+
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes().strip()
+        with path.open("rb") as file:
+            content = file.read(_LONGEST).strip()
     except OSError as error:
         reason = error.strerror or "unreadable"
         raise UserError(f"{path} cannot be read ({reason}); `sendproof secrets create` makes it.") from None

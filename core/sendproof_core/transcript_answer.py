@@ -98,7 +98,7 @@ def _test_mode() -> Answer:
     return Answer(
         ("It was not delivered: your account is in test mode. We accepted the message and threw it away.", _NOT_GOT),
         "Everything until the queue was done as for ordinary mail: the checks, the edits and the signatures.",
-        advice="Leave test mode in your account's settings, or ask your provider to, when you want to send.",
+        advice="Ask your provider to end test mode when you want to send.",
     )
 
 

@@ -70,9 +70,12 @@ def load_transcript(session: Session, message_id: uuid.UUID, account_id: int | N
             .order_by(Recipient.number.is_(None), Recipient.number, Recipient.id)
         )
         found = [(recipient, of) for recipient, of in rows]
-        if message.split:
-            found = _without_copied(found)
-        recipients = tuple(_recipient(session, recipient, of, opens) for recipient, of in found)
+        kept = _without_copied(found) if message.split else found
+        written = _as_written(found)
+        recipients = tuple(
+            _recipient(session, recipient, of, written.get(recipient.id, recipient.address), opens)
+            for recipient, of in kept
+        )
     return Transcript(_message(message, queue_file), recipients)
 
 
@@ -97,12 +100,21 @@ def list_messages(
         found[queue_file.message_id].append((recipient, queue_file))
     for message in messages:
         recipients = _without_copied(found[message.id]) if message.split else found[message.id]
-        states[message.id] = [(recipient.address, RecipientState(recipient.state)) for recipient, _ in recipients]
+        written = _as_written(found[message.id])
+        states[message.id] = [
+            (written.get(recipient.id, recipient.address), RecipientState(recipient.state))
+            for recipient, _ in recipients
+        ]
     by_someone = select(Open.message_id).where(Open.message_id.in_(ids), Open.grade != MACHINE).distinct()
     opened = set(session.scalars(by_someone))
     return tuple(
         MessageSummary(
-            message.id, message.submitted_at, message.subject, tuple(states[message.id]), message.id in opened
+            message.id,
+            message.submitted_at,
+            message.subject,
+            tuple(states[message.id]),
+            message.id in opened,
+            message.test_mode,
         )
         for message in messages
     )
@@ -148,6 +160,18 @@ def _without_copied(found: list[tuple[Recipient, QueueFile]]) -> list[tuple[Reci
     ]
 
 
+def _as_written(found: list[tuple[Recipient, QueueFile]]) -> dict[int, str]:
+    """By a copy's recipient: the address as the sender wrote it, where Postfix passed it on in another spelling."""
+    submitted = {recipient.number: recipient.address for recipient, of in found if of.parent_queue_id is None}
+    return {
+        recipient.id: submitted[recipient.number]
+        for recipient, of in found
+        if of.parent_queue_id is not None
+        and recipient.number in submitted
+        and address_key(submitted[recipient.number]) == address_key(recipient.address)
+    }
+
+
 def _liveliness(row: tuple[Recipient, QueueFile]) -> tuple[bool, bool, dt.datetime, int]:
     recipient, queue_file = row
     is_copy = queue_file.parent_queue_id is not None
@@ -186,7 +210,7 @@ def _opens(session: Session, message_id: uuid.UUID) -> dict[int, list[OpenView]]
 
 
 def _recipient(
-    session: Session, row: Recipient, queue_file: QueueFile, opens: dict[int, list[OpenView]]
+    session: Session, row: Recipient, queue_file: QueueFile, address: str, opens: dict[int, list[OpenView]]
 ) -> RecipientView:
     attempts = session.execute(
         select(Attempt, Delivery)
@@ -200,7 +224,7 @@ def _recipient(
     own_opens = opens.get(row.number, []) if row.number else []
     return RecipientView(
         id=row.id,
-        address=row.address,
+        address=address,
         final_address=row.final_address,
         state=RecipientState(row.state),
         state_at=row.state_at,

@@ -49,10 +49,12 @@ _LABELS = {
     RecipientState.UNKNOWN: StateLabel("UNKNOWN", Tone.UNSURE),
 }
 
+_TEST_MODE = StateLabel("TEST", Tone.UNSURE)
 
-def state_label(state: RecipientState) -> StateLabel:
+
+def state_label(state: RecipientState, *, test_mode: bool = False) -> StateLabel:
     """The word for a state, and its tone."""
-    return _LABELS[state]
+    return _TEST_MODE if test_mode else _LABELS[state]
 
 
 class EntryKind(enum.StrEnum):
@@ -125,7 +127,7 @@ def tell(
     said = answer(case)
     return Story(
         address=visible(recipient.address),
-        label=state_label(recipient.state),
+        label=state_label(recipient.state, test_mode=message.test_mode),
         about=about(message, zone),
         answer=said.sentences,
         words=tuple(visible(line) for line in said.words),
@@ -213,6 +215,7 @@ _NO_PIXEL = {
     "too-large": "its text is too large for mail readers to show all of it",
     "too-deep": "its parts are nested too deeply",
     "too-many-parts": "it has too many parts",
+    "unknown-recipient": "nobody whom you named stands behind this copy",
     "test-mode": "test mode sends nothing",
 }
 # What was made safe for every server on the way, and what could not be: names of the milter's, too.
@@ -221,6 +224,8 @@ _WIRE_EDITS = {
     "8-bit-header": "header text encoded",
     "long-body-lines": "long lines encoded",
     "8-bit-parts": "8-bit text encoded",
+    "8-bit-labels": "parts labelled as the 7-bit text that they are",
+    "8-bit-header-word": "8-bit header text that cannot be encoded left as it is: a server may break the signature",
     "sealed-long-lines": "signed or encrypted very long lines left as they are: a server may break the signature",
     "sealed-8-bit": "signed or encrypted 8-bit content left as it is: a server may break its signature",
     "long-header-word": "a header word longer than a line left as it is: a server may break the signature",
@@ -276,7 +281,8 @@ def _what_follows(case: Case) -> Iterator[Entry]:
         case RecipientState.HELD:
             yield _entry(case, EntryKind.ENDED, recipient.state_at, "on hold", "by the provider")
         case RecipientState.CANCELLED:
-            yield _entry(case, EntryKind.ENDED, recipient.state_at, "removed", "by the provider")
+            why = "test mode" if case.message.test_mode else "by the provider"
+            yield _entry(case, EntryKind.ENDED, recipient.state_at, "removed", why)
         case _:
             return
 

@@ -119,3 +119,4 @@ class MessageSummary:
     subject: str | None
     recipients: tuple[tuple[str, RecipientState], ...]
     opened: bool
+    test_mode: bool = False

@@ -227,6 +227,8 @@ _SMTPD_NOTES = (
     "Verified TLS connection established from ", "warning: hostname ", "warning: non-SMTP command from ",
     "warning: Illegal address syntax from ", "warning: TLS library problem: ",
 )  # fmt: skip
+# cleanup/cleanup_out.c: what a milter's edits have made longer than message_size_limit; the client is answered 552
+_TOO_LARGE = re.compile(r"warning: (\w++): queue file size limit exceeded", re.ASCII)
 _SASL_FAILURE = re.compile(r"warning: [^\s\[]*+\[[^\]]*+\]: SASL [\w-]++ authentication (?:failed|aborted)", re.ASCII)
 _SMTP_WARNINGS = ("warning: TLS library problem: ", "warning: host ", "warning: no MX host for ", "warning: numeric ")
 # Programs of which only warnings and worse matter.
@@ -269,6 +271,8 @@ def parse(daemon: str, text: str) -> Event | Irrelevant | None:
         return _about_queue_file(daemon, word, rest)
     if word == "NOQUEUE":
         return IRRELEVANT
+    if daemon == "cleanup" and (too_large := _TOO_LARGE.fullmatch(text)):
+        return Disposed(too_large[1], Disposition.REJECTED)
     if text.startswith(_SEVERE):
         known = _SMTPD_NOTES if daemon in _RECEIVES else _SMTP_WARNINGS
         return IRRELEVANT if text.startswith(known) or _SASL_FAILURE.match(text) else None

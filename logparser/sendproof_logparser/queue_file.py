@@ -197,7 +197,8 @@ class QueueFiles:
         if happened == "sent" and change.daemon in {"discard", "qmgr"}:
             happened = Disposition.DISCARDED
         # Handed back to ourselves: how the recipient fares is said of the copy, by another queue file.
-        if happened == "sent" and change.service.endswith(SPLIT_SERVICE):
+        is_ours = change.service.endswith(SPLIT_SERVICE) and change.status_line.relay.startswith("127.0.0.1[")
+        if happened == "sent" and is_ours:
             happened = _HANDED_ON
         recipient.take(happened, change.at)
         self.attempts.append((change, recipient))

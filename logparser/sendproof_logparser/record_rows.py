@@ -107,7 +107,6 @@ def copied(record: Copied) -> Row:
     return {
         "b_id": record.message_id,
         "signatures": [asdict(signature) for signature in record.signatures],
-        "wire_edits": record.wire_edits,
     }
 
 

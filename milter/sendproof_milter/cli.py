@@ -71,6 +71,8 @@ def serve(config: Path, make_metrics: Callable[[], metrics.Metrics] = metrics.Me
     server = keeper.listen_for_metrics(settings.metrics) if settings.metrics else None
 
     def make_worker() -> Worker:
+        if server is not None:
+            server.server_close()  # the keeper's: a worker that drains would keep its port from the next milter
         own_database = open_database(url)
         return Worker(
             quota=QuotaStore(own_database),

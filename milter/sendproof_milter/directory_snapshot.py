@@ -72,7 +72,7 @@ class DirectorySnapshot:
 
 def check_folder(path: Path) -> None:
     """Raise UserError unless a snapshot could be written at ``path``."""
-    if not path.name or path.is_dir():
+    if not path.name or (path.exists() and not path.is_file()):
         raise UserError(f"[milter] snapshot {path} must be a file; name one in a folder of its own.")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise UserError(f"the folder of the snapshot {path} does not exist or is not writable; make it first.")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sendproof_milter import split_stamp
-from sendproof_milter.pipeline import OWN_HEADERS, stamp_of
+from sendproof_milter.pipeline import OWN_HEADERS, SIGNATURE_HEADER, stamp_of
 from sendproof_milter.wire_safe import ChangedField
 from sendproof_milter.work import TRACE_HEADER, Site, Work
 
@@ -23,14 +23,15 @@ class Edits:
 
 def edits_of(work: Work, site: Site) -> Edits:
     """What makes the message that was submitted the one that goes out."""
-    inserted = [(split_stamp.HEADER, stamp_of(work, site))] if work.split else [(TRACE_HEADER, work.trace)]
-    inserted += [("DKIM-Signature", value.decode("ascii")) for value in reversed(work.signature_values)]
+    inserted = [(TRACE_HEADER, work.trace)]
+    if work.split:
+        inserted.append((split_stamp.HEADER, stamp_of(work, site)))
+    inserted += [(SIGNATURE_HEADER, value.decode("ascii")) for value in reversed(work.signature_values)]
     return Edits((*_removed(work), *work.changed_fields), work.new_body, tuple(inserted))
 
 
 def _removed(work: Work) -> list[ChangedField]:
-    removed = []
-    for name in OWN_HEADERS:
-        copies = len(work.submission.header_values(name))
-        removed += [ChangedField(name, index, "") for index in range(copies, 0, -1)]
-    return removed
+    counts = {name: len(work.submission.header_values(name)) for name in OWN_HEADERS}
+    # Those of the first pass stand at the top, above any that the sender's own system has put there.
+    counts[SIGNATURE_HEADER] = work.stamp.signatures if work.stamp is not None else 0
+    return [ChangedField(name, index, "") for name, count in counts.items() for index in range(count, 0, -1)]

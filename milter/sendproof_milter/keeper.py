@@ -95,6 +95,8 @@ def listen_for_metrics(address: str) -> ThreadingHTTPServer:
 class _Handler(BaseHTTPRequestHandler):
     """The numbers of all processes, added up for each request."""
 
+    # A client that says nothing is not waited for.
+    timeout = 10
     server_version = "Sendproof"
     sys_version = ""
 

@@ -20,6 +20,7 @@ _AS_ADDRESSES = email.headerregistry.HeaderRegistry()
 _ADDRESS_AS_NAME = re.compile(r"\s*(?P<name>[^\s<>\"(),:;@]+@[^\s<>\"(),:;@]+)\s*<\s*(?P<address>[^\s<>]+)\s*>\s*")
 # The library's parser takes quadratic time: 100 KB of quotation marks kept a process busy for a minute and a half.
 _FROM_OCTETS = 4096
+_LARGE_OCTETS = 1 << 20
 # A subject in the journal: enough to find a message by (RFC 5322 section 2.1.1's line limit).
 SUBJECT_CHARACTERS = 998
 
@@ -46,10 +47,18 @@ class Submission:
     original_recipients: tuple[str, ...] = ()
     # The client may have written UTF-8 in header fields (RFC 6531).
     smtputf8: bool = False
+    # There were more header fields than we hold; none of them is here.
+    header_dropped: bool = False
 
     def header_values(self, name: str) -> tuple[bytes, ...]:
         """All values of a field, in order."""
         return self._values_by_name.get(name.lower().encode("ascii"), ())
+
+    def let_go_of_body(self) -> None:
+        """Forget a large body that nobody asks for any more: another stands in its place, and memory is bounded."""
+        if len(self.body) > _LARGE_OCTETS:
+            object.__setattr__(self, "size_bytes", self.size_bytes)
+            object.__setattr__(self, "body", b"")
 
     @functools.cached_property
     def _values_by_name(self) -> dict[bytes, tuple[bytes, ...]]:
@@ -58,7 +67,7 @@ class Submission:
             found.setdefault(name.lower(), []).append(value)
         return {name: tuple(values) for name, values in found.items()}
 
-    @property
+    @functools.cached_property
     def size_bytes(self) -> int:
         """Octets of header and body as they are on the wire."""
         return sum(len(name) + len(value) + 4 for name, value in self.headers) + 2 + len(self.body)

@@ -34,8 +34,16 @@ def prepare(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     os.environ[_FOLDER] = str(folder)
-    # The library chose where numbers live when it was imported, before the settings were read.
-    prometheus_client.values.ValueClass = prometheus_client.values.MultiProcessValue()  # type: ignore[no-untyped-call]
+    write_as("parent")
+
+
+def write_as(name: str) -> None:
+    """In a process that begins: which files its numbers go to. No two living processes may have one name.
+
+    Who takes over the name of one that has ended goes on counting in its files: there are not ever more of them.
+    """
+    # The library would take the process id, and chose where numbers live when it was imported.
+    prometheus_client.values.ValueClass = prometheus_client.values.MultiProcessValue(lambda: name)  # type: ignore[no-untyped-call]
 
 
 def exposition() -> bytes:

@@ -196,7 +196,8 @@ class _Open:
             self.header_start,
             self.header_end,
             self.content_start,
-            max(content_end, self.content_start),
+            # An empty part's line break and the next delimiter's may be the same one.
+            max(content_end, self.content_start, *(child.content_end for child in self.children[-1:])),
             self.depth,
             self.encapsulated,
             described.defects | self.defects if self.defects else described.defects,
@@ -385,7 +386,7 @@ def _read_odd_type(value: bytes, name: bytes) -> _TypeField:
     try:
         # A value without a semicolon behind it is a parameter to the library.
         found: list[tuple[str, Any]] = message.get_params([], header=field_name) or []
-        pairs = [(key.lower(), text[2] if isinstance(text, tuple) else text) for key, text in found[1:]]
+        pairs = [(key.lower(), text[2] if isinstance(text, tuple) else text) for key, text in found[1:] if key]
         kind = message.get_content_type() if name == b"Content-Type" else message.get_content_disposition()
     except (ValueError, LookupError, TypeError, AttributeError, email.errors.MessageError):
         return _UNREADABLE  # the library stumbles over some parameters, such as filename* beside filename*0

@@ -1,8 +1,9 @@
 """The steps that every message takes, in their order. Decides; what it needs from outside is passed in as `Services`.
 
-First pass: who -> may -> charge -> route -> edit -> sign. A message that was routed to one copy for each recipient is
-edited and signed on their second pass: recognise -> edit -> sign. Policy fails closed (a refusal, or `Unavailable`,
-which becomes 451); decoration fails open (the message goes out without a pixel and the reason is recorded).
+First pass: who -> may -> charge -> route -> edit -> sign. Of a message that was routed to one copy for each recipient,
+each gets its pixel, and new signatures, on a second pass: recognise -> edit -> sign. Policy fails closed (a refusal, or
+`Unavailable`, which becomes 451); decoration fails open (the message goes out without a pixel and the reason is
+recorded).
 """
 
 import datetime as dt
@@ -18,8 +19,9 @@ from sendproof_milter.work import TRACE_HEADER, TRACK_HEADER, Reason, Refusal, S
 # As long as a complaint about a message may come; the token names nobody.
 _TRACE_LIFETIME = dt.timedelta(days=3650)
 _PIXEL_LIFETIME = dt.timedelta(days=730)
-# Longer than a copy can wait in the queue for its second pass.
-_STAMP_LIFETIME = dt.timedelta(days=30)
+# Longer than a copy can wait in the queue for its second pass (maximal_queue_lifetime, 5 days).
+_STAMP_LIFETIME = dt.timedelta(days=10)
+SIGNATURE_HEADER = "DKIM-Signature"
 # Fields that are ours to write: a client's own are removed.
 OWN_HEADERS = (TRACE_HEADER, TRACK_HEADER, split_stamp.HEADER)
 _OWN = frozenset(name.lower().encode("ascii") for name in OWN_HEADERS)
@@ -44,20 +46,25 @@ def recognise(work: Work, services: Services, site: Site) -> Work | Refusal:
     stamp = split_stamp.read(values, site.token_keys, work.received_at)
     if stamp is None:
         return Refusal(Reason.NO_STAMP, 550, "5.7.1", "This service takes copies from our own queue only")
+    submission = work.submission
+    headers = _without_first(_without_own(submission.headers), SIGNATURE_HEADER, stamp.signatures)
+    if stamp.content != _content_digest(work, headers, signing.body_hash(submission.body)):
+        return Refusal(Reason.NO_STAMP, 550, "5.7.1", "This copy is not what our own queue was given")
     sender = services.account(stamp.account_id)
     if sender is None:
         raise Unavailable(f"account {stamp.account_id} is gone")
-    submission = work.submission
-    # An alias may have put others in the place of the recipient that was submitted.
-    number = stamp.number_of(*submission.original_recipients, *submission.recipients)
-    return work.but(
+    # The recipient's own address first: a client may say of several that they were the same one once (ORCPT). An alias
+    # puts others in the place of the recipient that was submitted, which Postfix then names as the original.
+    number = stamp.number_of(*submission.recipients, *submission.original_recipients)
+    work = work.but(
         message_id=stamp.message_id,
         sender=sender,
         stamp=stamp,
         recipient_number=number,
-        wants_pixel=True,
-        signed_headers=_without_own(submission.headers),
+        wants_pixel=number > 0,
+        signed_headers=headers,
     )
+    return work if number else work.but(pixel=pixel.NoPixel.UNKNOWN_RECIPIENT.value)
 
 
 def may(work: Work, services: Services, site: Site) -> Work | Refusal:
@@ -66,6 +73,9 @@ def may(work: Work, services: Services, site: Site) -> Work | Refusal:
     sender, submission = work.known_sender, work.submission
     if sender.suspended_reason is not None:
         return Refusal(Reason.SUSPENDED, 550, "5.7.1", f"This account is suspended: {_ascii(sender.suspended_reason)}")
+    if submission.header_dropped:
+        text = "The header of this message is too large: at most 1 MB and 5000 fields"
+        return Refusal(Reason.TOO_LARGE, 552, "5.3.4", text)
     # An empty envelope sender is right for read receipts and automatic replies (RFC 8098 section 2.1).
     if submission.envelope_sender and not sender.may_use(submission.envelope_sender):
         text = (
@@ -129,12 +139,11 @@ def route(work: Work, services: Services, site: Site) -> Work:
 def edit(work: Work, services: Services, site: Site) -> Work:
     """The pixel, where one is wanted and the message can carry it; what makes it safe on the way; the trace header."""
     del services
-    if work.split:
-        return work
-    if work.wants_pixel:
+    if work.wants_pixel and not work.split:
         match pixel.insert(work.submission, _image(work, site)):
             case pixel.WithPixel(body):
                 work = work.but(pixel=pixel.INSERTED, new_body=body)
+                work.submission.let_go_of_body()
             case reason:
                 work = work.but(pixel=reason.value)
     safe = wire_safe.make_safe(work.signed_headers, work.body, smtputf8=work.submission.smtputf8)
@@ -150,8 +159,6 @@ def edit(work: Work, services: Services, site: Site) -> Work:
 def sign(work: Work, services: Services, site: Site) -> Work:
     """A signature with the domain of the From address where the account has its key, and with the provider's."""
     del services, site
-    if work.split:
-        return work
     keys = _signing_keys(work)
     if not keys:
         raise Unavailable("no active DKIM key signs for this message")
@@ -180,7 +187,7 @@ def run(work: Work, services: Services, site: Site, steps: tuple[Step, ...] = ST
 
 
 def stamp_of(work: Work, site: Site) -> str:
-    """The field that sends a message to the second pass, for one that was `route`d there."""
+    """The field that sends a message to the second pass, for one that was `route`d there and is signed."""
     submission = work.submission
     stamp = split_stamp.Stamp(
         message_id=work.message_id,
@@ -188,6 +195,8 @@ def stamp_of(work: Work, site: Site) -> str:
         parent_queue_id=submission.queue_id,
         expires=work.received_at + _STAMP_LIFETIME,
         recipients=tuple(split_stamp.digest_of(recipient) for recipient in submission.recipients),
+        content=_content_digest(work, work.signed_headers, work.body_hash),
+        signatures=len(work.signature_values),
     )
     return split_stamp.make(stamp, site.token_key_number, site.token_keys[site.token_key_number])
 
@@ -229,6 +238,17 @@ def _signing_keys(work: Work) -> tuple[SigningKey, ...]:
     addresses = from_addresses(work.submission) or ()
     from_domain = domain_of(addresses[0]) if addresses else ""
     return tuple(key for key in sender.keys if key.domain == from_domain) + sender.provider_keys
+
+
+def _content_digest(work: Work, headers: signing.Headers, body_hash: bytes) -> bytes:
+    from_fields = (signing.relaxed_header(name, value) for name, value in headers if name.lower() == b"from")
+    return split_stamp.content_digest(work.submission.envelope_sender, from_fields, body_hash)
+
+
+def _without_first(headers: signing.Headers, name: str, count: int) -> tuple[tuple[bytes, bytes], ...]:
+    wanted = name.lower().encode("ascii")
+    places = [place for place, (found, _) in enumerate(headers) if found.lower() == wanted][:count]
+    return tuple(pair for place, pair in enumerate(headers) if place not in places)
 
 
 def _without_own(headers: signing.Headers) -> tuple[tuple[bytes, bytes], ...]:

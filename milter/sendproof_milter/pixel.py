@@ -45,6 +45,7 @@ class NoPixel(enum.StrEnum):
     TOO_LARGE = "too-large"
     TOO_DEEP = "too-deep"
     TOO_MANY_PARTS = "too-many-parts"
+    UNKNOWN_RECIPIENT = "unknown-recipient"
 
 
 @dataclass(frozen=True)

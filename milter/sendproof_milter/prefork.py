@@ -7,6 +7,7 @@ lets it stop: to drain, it makes its own copy of the listening descriptor deaf, 
 
 import contextlib
 import grp
+import itertools
 import logging
 import os
 import random
@@ -24,7 +25,7 @@ import Milter
 
 from sendproof_core import clock
 from sendproof_core.errors import UserError
-from sendproof_milter import session
+from sendproof_milter import metrics, session
 from sendproof_milter.keeper import Keeper
 from sendproof_milter.metrics import Metrics
 from sendproof_milter.session import Activity, Session
@@ -43,6 +44,7 @@ _KILL_SECONDS = 15.0
 _YOUNG_SECONDS = 1.0
 # A keeper that dies is started again so much later: no mail waits for it.
 _KEEPER_PAUSE_SECONDS = 10.0
+_ORPHANS_SECONDS = 3.0
 
 
 class Parent:
@@ -53,18 +55,20 @@ class Parent:
         settings: MilterSettings,
         make_worker: Callable[[], Worker],
         make_keeper: Callable[[], Keeper],
-        metrics: Metrics,
+        own_metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._make_worker = make_worker
         self._make_keeper = make_keeper
-        self._metrics = metrics
+        self._metrics = own_metrics
         # Ends with its pipe, as the workers do.
         self._keeper: tuple[int, int] | None = None
         self._keeper_began = float("-inf")
         # pid -> (write end of the pipe whose closing tells it to drain, when it began)
         self._children: dict[int, tuple[int, float]] = {}
         self._draining: dict[int, float] = {}
+        # What each living worker's numbers are kept under; a free name is given again.
+        self._names: dict[int, str] = {}
         self._listener = -1
         self._stopping = False
 
@@ -72,7 +76,7 @@ class Parent:
         """Serve; returns when every worker has ended.
 
         Raises:
-            UserError: the socket cannot be opened.
+            UserError: the socket cannot be opened, or was removed, so that nobody can reach us.
         """
         self._listener = _open_socket(self._settings)
         worn_read, self._worn_write = os.pipe()
@@ -94,7 +98,12 @@ class Parent:
                     if key.fd == worn_read:
                         self._replace_worn(data)
                 self._bury()
+                if not self._settings.socket.exists():
+                    break
+            is_asked = self._stopping
         self._end()
+        if not is_asked:
+            raise UserError(f"the milter's socket {self._settings.socket} was removed; start the milter again.")
 
     def _keep_full(self) -> None:
         while len(self._children) < self._settings.workers:
@@ -108,6 +117,7 @@ class Parent:
         pid = os.fork()
         if pid == 0:
             os.close(stop_write)
+            metrics.write_as("keeper")
             for other, _ in self._children.values():
                 os.close(other)
             _run_keeper(self._make_keeper, stop_read)
@@ -117,9 +127,12 @@ class Parent:
 
     def _fork(self) -> None:
         drain_read, drain_write = os.pipe()
+        taken = set(self._names.values())
+        name = next(name for name in map("worker-{}".format, itertools.count()) if name not in taken)
         pid = os.fork()
         if pid == 0:
             os.close(drain_write)
+            metrics.write_as(name)
             for other, _ in self._children.values():
                 os.close(other)
             if self._keeper is not None:
@@ -127,6 +140,7 @@ class Parent:
             _run_worker(self._settings, self._make_worker, self._listener, drain_read, self._worn_write)
         os.close(drain_read)
         self._children[pid] = (drain_write, clock.monotonic_seconds())
+        self._names[pid] = name
 
     def _replace_worn(self, data: bytes) -> None:
         """Workers that had their share of messages: start the next one first, then let them drain."""
@@ -147,6 +161,7 @@ class Parent:
                 return
             if pid == 0:
                 return
+            self._names.pop(pid, None)
             if self._draining.pop(pid, None) is not None:
                 continue
             if self._keeper is not None and pid == self._keeper[0]:
@@ -218,14 +233,22 @@ def _open_socket(settings: MilterSettings) -> int:
 
 
 def check_socket(path: Path) -> None:
-    """Raise UserError unless a milter may open its socket here: a second one would take it away from the first."""
+    """Raise UserError unless a milter may open its socket here: a second one would take it away from the first.
+
+    Workers whose parent was killed still answer for a moment, which is waited for.
+    """
     if not path.parent.is_dir():
         raise UserError(f"the folder of the milter's socket {path} does not exist; make it first.")
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return
+    deadline = clock.monotonic_seconds() + _ORPHANS_SECONDS
+    while True:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(path))
+            except OSError:
+                return
+        if clock.monotonic_seconds() > deadline:
+            break
+        time.sleep(0.1)
     raise UserError(f"another milter serves {path}; stop it first, or set another [milter] socket.")
 
 
@@ -299,7 +322,7 @@ def _watch(activity: Activity, share: int, listener: int, drain_read: int, worn_
     with selectors.DefaultSelector() as selector:
         selector.register(drain_read, selectors.EVENT_READ)
         while not selector.select(timeout=1.0):
-            if not told and activity.messages_ended >= share:
+            if not told and (activity.is_worn_out or activity.messages_ended >= share):
                 os.write(worn_write, os.getpid().to_bytes(4, "big"))
                 told = True
     deaf = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

@@ -86,7 +86,8 @@ class SenderStore:
         if known is not None and now - known[0] < MAXIMAL_AGE_SECONDS:
             return known[1]
         document = self._document(name, query(), now)
-        sender = None if document is None else self._sender(document)
+        before = known[1] if known is not None else None
+        sender = None if document is None else self._sender(document, before)
         with self._lock:
             self._known.pop(name, None)
             self._known[name] = (now, sender)
@@ -112,8 +113,8 @@ class SenderStore:
         except SnapshotUnusable as unusable:
             raise UserError("the directory's snapshot cannot be read any more.") from unusable
 
-    def _sender(self, document: Document) -> Sender:
-        keys = [(self._open(item), item["provider"]) for item in document["keys"]]
+    def _sender(self, document: Document, before: Sender | None) -> Sender:
+        keys = self._keys(document["keys"], before)
         values = {name: document[name] for name in _SAME}
         return Sender(
             **values,
@@ -123,6 +124,30 @@ class SenderStore:
             keys=tuple(key for key, is_provider in keys if not is_provider),
             provider_keys=tuple(key for key, is_provider in keys if is_provider),
         )
+
+    def _keys(self, items: list[Document], before: Sender | None) -> list[tuple[SigningKey, bool]]:
+        """The keys that can be opened; for a domain of which none can, those that were in use before.
+
+        Raises:
+            UserError: a domain would be left without its signature.
+        """
+        found: list[tuple[SigningKey, bool]] = []
+        failed: dict[str, Exception] = {}
+        for item in items:
+            try:
+                found.append((self._open(item), item["provider"]))
+            except (UserError, ValueError) as error:
+                _log.error("event=key-not-opened domain=%s selector=%s", item["domain"], item["selector"])
+                failed[item["domain"]] = error
+        old = (*before.keys, *before.provider_keys) if before is not None else ()
+        for domain, reason in failed.items():
+            if any(key.domain == domain for key, _ in found):
+                continue
+            kept = [key for key in old if key.domain == domain]
+            if not kept:
+                raise UserError(f"no key of {domain} can be opened.") from reason
+            found += [(key, before is not None and key in before.provider_keys) for key in kept]
+        return found
 
     def _open(self, item: Document) -> SigningKey:
         sealed = base64.b64decode(item["sealed"])

@@ -9,12 +9,11 @@ import logging
 import re
 import threading
 from collections.abc import Callable
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import Milter
 
 from sendproof_core import clock
-from sendproof_core.addresses import address_key
 from sendproof_milter.edits import Edits
 from sendproof_milter.message import Submission
 from sendproof_milter.work import Refusal
@@ -31,6 +30,10 @@ _ACTIONS = Milter.ADDHDRS | Milter.CHGHDRS | Milter.MODBODY | Milter.SETSYMLIST
 OUR_DAEMONS = frozenset({"submission", "submissions", RESUBMISSION_DAEMON})
 
 _XTEXT = re.compile(rb"\+([0-9A-F]{2})")
+_EMBEDDED = re.compile(r"\\x\{((?:0?[0-9A-F]{2,5}|10[0-9A-F]{4}))\}")
+# Postfix bounds a single field (header_size_limit), not how many there are.
+_MOST_HEADER_OCTETS = 1 << 20
+_MOST_HEADER_FIELDS = 5_000
 P = ParamSpec("P")
 S = TypeVar("S", bound="Session")
 
@@ -56,6 +59,12 @@ class Activity:
         self.sessions = 0
         self.messages_begun = 0
         self.messages_ended = 0
+        # A message never came to its end: this process should be replaced.
+        self.is_worn_out = False
+
+    def wear_out(self) -> None:
+        """Let the process be replaced before its share of messages is done."""
+        self.is_worn_out = True
 
     def count(self, name: str, change: int) -> None:
         """Change one of the counters."""
@@ -132,16 +141,18 @@ class Session:
     @_collects
     def envelope_recipient(self, address: bytes, *parameters: bytes) -> None:
         """RCPT TO: one that Postfix accepted."""
-        self._recipients.append(_address(address))
-        for parameter in parameters:
-            name, _, value = parameter.partition(b"=")
-            if name.upper() == b"ORCPT":
-                self._original_recipients.append(_original(value))
+        given = {name.upper(): value for name, _, value in (parameter.partition(b"=") for parameter in parameters)}
+        self._recipients.append(Recipient(_address(address), given.get(b"ORCPT", b""), given.get(b"NOTIFY", b"")))
 
     @_collects
     def header(self, name: str, value: bytes) -> None:
         """One header field; folds as newlines."""
-        self._headers.append((name.encode("ascii", "surrogateescape"), value))
+        self._header_octets += len(name) + len(value)
+        if self._header_octets > _MOST_HEADER_OCTETS or len(self._headers) >= _MOST_HEADER_FIELDS:
+            self._header_dropped = True  # a field takes many times its octets here
+            self._headers.clear()
+        if not self._header_dropped:
+            self._headers.append((name.encode("ascii", "surrogateescape"), value))
 
     @_collects
     def body(self, chunk: bytes) -> None:
@@ -178,9 +189,10 @@ class Session:
         self._login = ""
         self._daemon_name = ""
         self._smtputf8 = False
-        self._recipients: list[str] = []
-        self._original_recipients: list[str] = []
+        self._recipients: list[Recipient] = []
         self._headers: list[tuple[bytes, bytes]] = []
+        self._header_octets = 0
+        self._header_dropped = False
         self._chunks: list[bytes] = []
 
     def _end_message(self) -> None:
@@ -208,7 +220,8 @@ class Session:
             headers=tuple(self._headers),
             body=b"".join(self._chunks),
             received_at=clock.now(),
-            original_recipients=tuple(self._original_recipients),
+            original_recipients=tuple(filter(None, (recipient.original for recipient in self._recipients))),
+            header_dropped=self._header_dropped,
             smtputf8=self._smtputf8,
         )
         self._chunks = []
@@ -227,6 +240,8 @@ class Session:
                 self._context.setreply(str(code), dsn, text.replace("%", "%%"))
                 return Milter.REJECT if code >= 500 else Milter.TEMPFAIL
             case TryAgain() as again:
+                if again.is_stuck:
+                    self.activity.wear_out()
                 return self._try_again(again)
 
     def _try_again(self, again: TryAgain) -> int:
@@ -242,11 +257,29 @@ class Session:
             self._context.addheader(name, value, 1)  # 0 would be above Postfix's own Received
 
 
-def _distinct(recipients: list[str]) -> tuple[str, ...]:
-    """Each recipient once, as first written: Postfix sends one copy however often a client names somebody."""
-    first: dict[str, str] = {}
-    for recipient in recipients:
-        first.setdefault(address_key(recipient), recipient)
+class Recipient(NamedTuple):
+    """A recipient as the client named it. ``orcpt`` and ``notify``: as written, empty if not given (RFC 3461)."""
+
+    address: str
+    orcpt: bytes
+    notify: bytes
+
+    @property
+    def original(self) -> str:
+        """The address in ORCPT; empty if there is none."""
+        return _original(self.orcpt)
+
+
+def _distinct(recipients: list[Recipient]) -> tuple[str, ...]:
+    """Each recipient once for each copy that Postfix sends, as first written.
+
+    Postfix folds case and nothing else: another spelling, ORCPT or NOTIFY of an address is another copy
+    (cleanup/cleanup_out_recipient.c, global/been_here.c).
+    """
+    first: dict[tuple[str, bytes, frozenset[bytes]], str] = {}
+    for address, orcpt, notify in recipients:
+        key = address.casefold(), orcpt.lower(), frozenset(notify.upper().split(b","))
+        first.setdefault(key, address)
     return tuple(first.values())
 
 
@@ -261,7 +294,9 @@ def _original(orcpt: bytes) -> str:
     kind, _, address = orcpt.partition(b";")
     if kind.lower() not in {b"rfc822", b"utf-8"}:
         return ""
-    return _XTEXT.sub(lambda found: bytes((int(found[1], 16),)), address).decode("utf-8", "surrogateescape")
+    text = _XTEXT.sub(lambda found: bytes((int(found[1], 16),)), address).decode("utf-8", "surrogateescape")
+    # RFC 6533 section 3: the other way to write what is no ASCII
+    return _EMBEDDED.sub(lambda found: chr(int(found[1], 16)), text) if kind.lower() == b"utf-8" else text
 
 
 def register(name: str, socket_path: str, backlog: int) -> None:

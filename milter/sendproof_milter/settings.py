@@ -31,7 +31,10 @@ class MilterSettings:
     )
     metrics: str = setting("host:port where Prometheus finds the numbers at /metrics; empty: nowhere.", default="")
     keeper_seconds: float = setting(
-        "How often charges are compared with the record and the snapshot is written.", default=60.0, at_least=1
+        "How often charges are compared with the record and the snapshot is written.",
+        default=60.0,
+        at_least=1,
+        at_most=3600,
     )
     journal_synchronous: bool = setting("Write each journal line to disk before the reply.", default=True)
     workers: int = setting("Processes that take sessions; one per core is right.", default=2, at_least=1, at_most=64)

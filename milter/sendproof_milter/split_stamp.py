@@ -1,7 +1,8 @@
 """What the first pass of a message tells the second: a header field that only we can make. Pure; stores nothing.
 
-The second pass sees one recipient's copy on a service that has no logins. The stamp says whose message it is and which
-number each recipient has, under a MAC; the second pass removes it, so no recipient ever sees one.
+The second pass sees one recipient's copy on a service that has no logins. The stamp says whose message it is, which
+number each recipient has, and what the message is, under a MAC: with other content it is worth nothing, should a bounce
+carry it to somebody. The second pass removes it, so no recipient ever sees one.
 """
 
 import base64
@@ -10,14 +11,14 @@ import hashlib
 import hmac
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sendproof_core.addresses import address_digest
 
 HEADER = "X-Sendproof-Split"
 _DIGEST_OCTETS = 6
-_PURPOSE = b"split stamp 1:"
+_PURPOSE = b"split stamp 2:"
 _LINE_CHARACTERS = 76
 # A header field of Postfix has 102,400 octets at the most (header_size_limit); here a recipient takes 11.
 MOST_RECIPIENTS = 5_000
@@ -25,13 +26,18 @@ MOST_RECIPIENTS = 5_000
 
 @dataclass(frozen=True)
 class Stamp:
-    """``recipients``: digests, in the order of RCPT TO."""
+    """``recipients``: digests, in the order of RCPT TO. ``content``: see `content_digest`.
+
+    ``signatures``: how many the first pass has put at the top, which the second takes off again.
+    """
 
     message_id: uuid.UUID
     account_id: int
     parent_queue_id: str
     expires: dt.datetime
     recipients: tuple[bytes, ...]
+    content: bytes
+    signatures: int
 
     def number_of(self, *spellings: str) -> int:
         """Which recipient one of these addresses is, from 1; 0: none of those that were submitted."""
@@ -47,6 +53,14 @@ def digest_of(address: str) -> bytes:
     return address_digest(address)[:_DIGEST_OCTETS]
 
 
+def content_digest(envelope_sender: str, from_fields: Iterable[bytes], body_hash: bytes) -> bytes:
+    """What stands for a message's content: who it is from, and its body (as DKIM hashes it)."""
+    hashed = hashlib.sha256(envelope_sender.encode("utf-8", "surrogateescape"))
+    for field in from_fields:
+        hashed.update(b"\0" + field)
+    return hashlib.sha256(hashed.digest() + body_hash).digest()[:16]
+
+
 def make(stamp: Stamp, key_number: int, key: bytes) -> str:
     """The field's value, folded with ``\\n ``."""
     said = json.dumps(
@@ -55,6 +69,8 @@ def make(stamp: Stamp, key_number: int, key: bytes) -> str:
             "a": stamp.account_id,
             "q": stamp.parent_queue_id,
             "e": int(stamp.expires.timestamp()),
+            "c": stamp.content.hex(),
+            "s": stamp.signatures,
             "r": base64.b64encode(b"".join(stamp.recipients)).decode("ascii"),
         },
         separators=(",", ":"),
@@ -85,6 +101,8 @@ def read(values: Sequence[bytes], keys: Mapping[int, bytes], now: dt.datetime) -
         parent_queue_id=said["q"],
         expires=dt.datetime.fromtimestamp(said["e"], dt.UTC),
         recipients=tuple(digests[at : at + _DIGEST_OCTETS] for at in range(0, len(digests), _DIGEST_OCTETS)),
+        content=bytes.fromhex(said["c"]),
+        signatures=said["s"],
     )
     return stamp if stamp.expires > now else None
 

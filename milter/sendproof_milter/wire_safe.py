@@ -35,6 +35,10 @@ _LINE_CHARACTERS = 76  # RFC 2045 sections 6.7 and 6.8
 _REWRAPPED_OCTETS = _LINE_CHARACTERS << 12
 
 
+# Of a packet of the milter protocol (65,535), with the field's name and index
+_LONGEST_CHANGE = 64_000
+
+
 class WireEdit(enum.StrEnum):
     """What was changed; and what was left alone, with the reason."""
 
@@ -202,14 +206,13 @@ class _Work:
             if lowered in relabelled and counts[lowered] == 1:
                 continue
             new, edits = self._safe_value(name, value)
-            try:
-                change = ChangedField(name.decode("ascii"), counts[lowered], new.decode("utf-8"))
-            except UnicodeDecodeError:  # the milter protocol's library takes UTF-8 only
-                edits = {WireEdit.EIGHT_BIT_HEADER_WORD}
+            change = _change(name, counts[lowered], new)
+            if change is None:
+                edits = set() if value.isascii() else {WireEdit.EIGHT_BIT_HEADER_WORD}
                 if header_words.has_long_lines(name, value):
                     edits.add(WireEdit.LONG_HEADER_WORD)
-            else:
-                self.changed += [change] if new != value else []
+            elif new != value:
+                self.changed.append(change)
             self.edits |= edits
 
     def _safe_value(self, name: bytes, value: bytes) -> tuple[bytes, set[WireEdit]]:
@@ -454,3 +457,13 @@ def _rewrapped(body: bytes, start: int, end: int) -> Iterator[bytes]:
                 lines = [text[piece : piece + _LINE_CHARACTERS] for piece in range(0, len(text), _LINE_CHARACTERS)]
                 yield b"\r\n".join(lines) + (b"\r\n" if at + _REWRAPPED_OCTETS < stop else b"")
         start = stop
+
+
+def _change(name: bytes, index: int, value: bytes) -> ChangedField | None:
+    """The change, if the milter protocol and its library can carry it: UTF-8 only, and no more than a packet holds."""
+    try:
+        return (
+            ChangedField(name.decode("ascii"), index, value.decode("utf-8")) if len(value) < _LONGEST_CHANGE else None
+        )
+    except UnicodeDecodeError:
+        return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import sqlalchemy.exc
 
-from sendproof_core import identity
+from sendproof_core import clock, identity
 from sendproof_core.errors import UserError
 from sendproof_core.journal import Journal
 from sendproof_core.journal_records import to_line
@@ -25,6 +25,7 @@ from sendproof_milter.work import Refusal, Site, Unavailable, Work
 _log = logging.getLogger(__name__)
 # The service that copies for single recipients come back to (postfix-conf/master.cf.j2).
 RESUBMISSION_DAEMON = "resubmit"
+_LEDGER_RESTS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Pass:
 class TryAgain:
     """Answer 451: something of ours failed, nothing was charged, the client keeps the message."""
 
+    # It is still being worked on, and may be for ever: the process should be replaced.
+    is_stuck: bool = False
     text: str = "Temporary trouble on our side, nothing was sent or counted; please try again"
 
 
@@ -49,10 +52,13 @@ Verdict = Pass | Refusal | TryAgain
 class DatabaseServices:
     """What the pipeline's steps need, from the database."""
 
-    def __init__(self, senders: SenderStore, quota: QuotaStore, host: str) -> None:
+    def __init__(self, senders: SenderStore, quota: QuotaStore, host: str, *, ledger_may_rest: bool) -> None:
+        """``ledger_may_rest``: one that was away is not asked for some seconds; else each message waits for it."""
         self._senders = senders
         self._quota = quota
         self._host = host
+        self._ledger_may_rest = ledger_may_rest
+        self._ledger_rests_until = float("-inf")
 
     def sender(self, login: str) -> Sender | None:
         """See `work.Services`."""
@@ -70,6 +76,8 @@ class DatabaseServices:
 
     def charge(self, sender: Sender, message_id: uuid.UUID, submission: Submission) -> OverQuota | None:
         """See `work.Services`."""
+        if clock.monotonic_seconds() < self._ledger_rests_until:
+            raise Unavailable("ledger: away a moment ago")
         now = submission.received_at
         request = ChargeRequest(
             account_id=sender.account_id,
@@ -84,6 +92,8 @@ class DatabaseServices:
         try:
             return self._quota.charge(request)
         except sqlalchemy.exc.SQLAlchemyError as error:
+            if self._ledger_may_rest:
+                self._ledger_rests_until = clock.monotonic_seconds() + _LEDGER_RESTS_SECONDS
             raise Unavailable(f"ledger: {type(error).__name__}") from error
 
 
@@ -107,7 +117,7 @@ class Worker:
     ) -> None:
         self._quota = quota
         self._metrics = metrics
-        self._services = DatabaseServices(senders, self._quota, site.host)
+        self._services = DatabaseServices(senders, quota, site.host, ledger_may_rest=site.accept_uncharged)
         self._journal = journal
         self._site = site
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="message")
@@ -121,10 +131,11 @@ class Worker:
         try:
             return future.result(timeout=seconds)
         except concurrent.futures.TimeoutError:
-            if not future.cancel():
+            is_stuck = not future.cancel()
+            if is_stuck:
                 self._pool.submit(self._take_back_if_admitted, future)
             _log.error("queue_id=%s event=message-took-too-long seconds=%s", submission.queue_id, seconds)
-            return TryAgain()
+            return TryAgain(is_stuck=is_stuck)
 
     def _decide(self, submission: Submission) -> Verdict:
         work = Work(submission, identity.new_message_id(submission.received_at))

@@ -207,3 +207,16 @@ def test_a_damaged_secret_is_named_and_never_shown(
         assert str(path) in str(caught.value)
         assert "xxxx" not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("directory", ["", "secrets", "/proc/secrets", "/dev/null/secrets"])
+def test_a_folder_that_secrets_cannot_be_in_is_said_so(directory: str) -> None:
+    with pytest.raises(UserError, match=r"whole path|cannot be made"):
+        SecretsStore(Path(directory)).create()
+
+
+def test_no_more_of_a_secret_is_read_than_a_key_can_be(tmp_path: Path) -> None:
+    store = SecretsStore(tmp_path)
+    (tmp_path / "key-encryption.key").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="does not hold a key-encryption key"):
+        store.seal(b"x")

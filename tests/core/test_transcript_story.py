@@ -8,6 +8,8 @@ from sendproof_core.queue_times import QueueTimes
 from sendproof_core.states import RecipientState
 from sendproof_core.transcript_story import EntryKind, Story, Tone, about, state_label, tell
 from sendproof_core.transcripts import AttemptView, MessageView, OpenView, RecipientView
+from sendproof_milter.pixel import NoPixel
+from sendproof_milter.wire_safe import WireEdit
 
 SENT_AT = dt.datetime(2026, 11, 22, 13, 3, 5, 214_000, dt.UTC)
 GREYLISTED = "host mx[192.0.2.25] said: 450 4.2.0 <anna@example.net>: Greylisted (in reply to RCPT TO command)"
@@ -62,6 +64,36 @@ def test_every_state_has_its_word_and_its_tone() -> None:
         "UNKNOWN",
     ]
     assert state_label(RecipientState.UNKNOWN).tone is Tone.UNSURE
+
+
+def test_test_mode_is_said_and_nobody_is_blamed() -> None:
+    told = story(RecipientState.CANCELLED, message=dataclasses.replace(MESSAGE, test_mode=True))
+    assert told.label.text == "TEST"
+    assert "test mode" in told.answer[0]
+    assert told.timeline[-1].detail == ("test mode",)
+
+
+def test_a_copy_and_what_was_made_safe_stand_on_the_way_in() -> None:
+    message = dataclasses.replace(MESSAGE, wire_edits=("8-bit-parts", "long-header-lines"))
+    recipient = RecipientView(1, "a@example.net", None, RecipientState.QUEUED, SENT_AT, (), (), "4dDn")
+    told = tell(message, recipient, QueueTimes(), dt.UTC, SENT_AT)
+    entries = {entry.label: entry.detail for entry in told.timeline}
+    assert entries["prepared"] == ("8-bit text encoded; long header lines folded",)
+    assert entries["copied"] == ("4dDn, a copy for this recipient alone",)
+    assert "copied as 4dDn" in told.evidence
+
+
+def test_every_wire_edit_of_the_milter_has_its_words() -> None:
+    for edit in WireEdit:
+        told = story(RecipientState.QUEUED, message=dataclasses.replace(MESSAGE, wire_edits=(edit.value,)))
+        (prepared,) = (entry.detail for entry in told.timeline if entry.label == "prepared")
+        assert prepared != (edit.value,)
+
+
+def test_every_reason_for_no_pixel_has_its_words() -> None:
+    for reason in NoPixel:
+        told = story(RecipientState.QUEUED, message=dataclasses.replace(MESSAGE, pixel=reason.value))
+        assert not any(reason.value in detail for entry in told.timeline for detail in entry.detail if "-" in reason)
 
 
 @pytest.mark.parametrize("state", RecipientState)

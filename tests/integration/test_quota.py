@@ -6,10 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from sendproof_core import transcript_queries, transcripts
-from sendproof_testing import mail
+from sendproof_testing import ledger, mail
 from sendproof_testing.installation import ACCEPT, Options
 from sendproof_testing.sandbox import Sandbox, running
 
@@ -18,14 +17,11 @@ pytestmark = [pytest.mark.integration]
 LIMIT = 50
 
 
-def used(sandbox: Sandbox) -> tuple[int, int]:
-    """The plan's count, and the sum of the charges."""
+def charged(sandbox: Sandbox) -> int:
+    """The sum of the charges, which every window's count agrees with."""
     database = sandbox.database()
     try:
-        with database.reading() as session:
-            counted = session.scalar(text("SELECT coalesce(sum(used), 0) FROM quota_use WHERE account_id = 1"))
-            charged = session.scalar(text("SELECT coalesce(sum(recipients), 0) FROM charges WHERE account_id = 1"))
-        return int(counted), int(charged)
+        return ledger.charged_recipients(database)
     finally:
         database.close()
 
@@ -63,9 +59,9 @@ def test_over_quota_is_refused_with_used_limit_and_reset_and_not_charged(own_fol
         assert "3 recipients per day" in reply
         assert "2 used" in reply
         assert "00:00 CE" in reply  # midnight in the account's own zone, CET or CEST
-        assert used(sandbox) == (2, 2)
+        assert charged(sandbox) == 2
         mail.submit(sandbox, [f"e@{ACCEPT}"])
-        assert used(sandbox) == (3, 3)
+        assert charged(sandbox) == 3
 
         def refusals() -> tuple[transcripts.RefusalView, ...]:
             database = sandbox.database()
@@ -91,7 +87,7 @@ def test_parallel_clients_get_exactly_the_limit(own_folder: Path, recipients_eac
         exact = LIMIT - LIMIT % recipients_each
         assert total["accepted"] == exact
         assert total["refused"] == 20 * 4 * recipients_each - exact
-        assert used(sandbox) == (exact, exact)
+        assert charged(sandbox) == exact
         folder = sandbox.installation.mail_folder
         mail.wait_until(lambda: len(mail.received(folder)) >= exact, 60, f"{exact} received copies")
         assert len(mail.received(folder)) == exact

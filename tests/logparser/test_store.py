@@ -183,6 +183,20 @@ def test_a_copy_that_was_made_again_counts_once(machine: Machine) -> None:
     ]
 
 
+def test_a_copys_recipient_is_shown_as_the_sender_wrote_it(machine: Machine) -> None:
+    """Postfix passes an odd local part on in quotation marks."""
+    parent = dataclasses.replace(admitted("4F5C64474F", "a..b@example.net", "b@example.net"), split=True)
+    copy = dataclasses.replace(copied(parent, "4F5C644751", 1), recipient='"a..b"@example.net')
+    machine.note(parent, copy, copied(parent, "4F5C644752", 2))
+    machine.read()
+    with machine.database.reading() as session:
+        found = transcript_queries.load_transcript(session, parent.message_id)
+        (summary,) = transcript_queries.list_messages(session, parent.account_id, limit=9)
+    assert found
+    assert [item.address for item in found.recipients] == ["a..b@example.net", "b@example.net"]
+    assert [address for address, _ in summary.recipients] == ["a..b@example.net", "b@example.net"]
+
+
 # "Index row size exceeds btree maximum" is an OperationalError as well: it stopped the record for good.
 @pytest.mark.postgres
 def test_a_value_that_postgresql_cannot_index_does_not_stop_the_record(postgres_url: str) -> None:

@@ -58,7 +58,7 @@ def test_a_missing_settings_file(tmp_path: Path) -> None:
         ("sockets", '"/x"', "[milter] has no setting 'sockets'"),
         ("socket_group", '"no such group"', "there is no group 'no such group'"),
         ("quota_when_unavailable", '"perhaps"', "[milter] quota_when_unavailable must be one of tempfail, accept"),
-        ("keeper_seconds", "0", "[milter] keeper_seconds must be at least 1"),
+        ("keeper_seconds", "0", "[milter] keeper_seconds must be between 1 and 3600"),
         ("split", '"yes"', "[milter] split must be true or false"),
         ("metrics", '"9090"', "[milter] metrics cannot be served at '9090'"),
         ("metrics", '"192.0.2.1:9090"', "[milter] metrics cannot be served at '192.0.2.1:9090'"),

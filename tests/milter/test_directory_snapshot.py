@@ -104,3 +104,9 @@ def test_a_place_for_it_is_checked_before_anything_starts(tmp_path: Path) -> Non
         check_folder(tmp_path)
     with pytest.raises(UserError, match="does not exist or is not writable"):
         check_folder(tmp_path / "missing" / "snapshot")
+
+
+# Root could replace a device by a file.
+def test_a_device_is_no_place_for_a_snapshot() -> None:
+    with pytest.raises(UserError, match="must be a file"):
+        check_folder(Path("/dev/null"))

@@ -42,15 +42,21 @@ def test_a_new_body_is_told_and_an_old_one_is_not() -> None:
     assert edits_of(_work(submission(), new_body=b"new\r\n"), _SITE).body == b"new\r\n"
 
 
-def test_a_message_that_is_split_gets_a_stamp_and_nothing_else() -> None:
-    work = _work(submission(recipients=("a@x.example", "b@x.example")), split=True, trace="", signature_values=())
+def test_a_message_that_is_split_gets_a_stamp_beside_the_rest() -> None:
+    work = _work(submission(recipients=("a@x.example", "b@x.example")), split=True)
     edits = edits_of(work, _SITE)
     assert (edits.changed, edits.body) == ((), None)
-    ((name, value),) = edits.inserted
-    assert name == split_stamp.HEADER
+    assert [name for name, _ in edits.inserted] == [
+        TRACE_HEADER,
+        split_stamp.HEADER,
+        "DKIM-Signature",
+        "DKIM-Signature",
+    ]
+    value = dict(edits.inserted)[split_stamp.HEADER]
     stamp = split_stamp.read([value.encode("ascii")], _SITE.token_keys, NOW)
     assert stamp is not None
     assert (stamp.message_id, stamp.account_id, stamp.parent_queue_id) == (work.message_id, 1, "4Zabc123")
+    assert stamp.signatures == 2
     assert [stamp.number_of(address) for address in ("a@x.example", "b@x.example", "c@x.example")] == [1, 2, 0]
 
 

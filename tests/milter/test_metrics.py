@@ -15,7 +15,7 @@ from sendproof_testing.submissions import NOW, sender, submission
 
 _SITE = Site("edge.relay.example", "https://t.relay.example", 1, {1: b"k" * 32})
 _WORK = Work(submission(), uuid.UUID(int=1), sender(), charged_recipients=3, pixel="inserted")
-_STAMP = Stamp(uuid.UUID(int=1), 1, "4Zparent", NOW, ())
+_STAMP = Stamp(uuid.UUID(int=1), 1, "4Zparent", NOW, (), b"", 0)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,7 @@ parent.count_worker_end("worn")
 for verdicts in (["passed"], ["passed", "refused"]):
     child = os.fork()
     if child == 0:
+        metrics.write_as("worker-0")  # the second goes on where the first has ended
         own = metrics.Metrics()
         for verdict in verdicts:
             own.count_verdict(verdict)

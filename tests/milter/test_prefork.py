@@ -18,7 +18,7 @@ from sendproof_milter.message import Submission
 from sendproof_testing.milter_peer import MtaSession, mta_session
 from sendproof_testing.ports import PortBlock
 from sendproof_testing.processes import Program
-from sendproof_testing.submissions import submission
+from sendproof_testing.submissions import submission, with_fields
 
 pytestmark = pytest.mark.integration  # starts servers
 
@@ -240,3 +240,31 @@ def test_the_numbers_say_when_a_worker_was_worn(start_milter: _Start, port: int)
         _until(lambda: 'worker_ends_total{cause="worn"}' in _numbers(port))
         numbers = _numbers(port)
         assert numbers['messages_total{verdict="refused"}'] == numbers['refusals_total{reason="no-login"}'] == 120
+
+
+def _memory_octets(pid: int, name: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)[0]) * 1024
+
+
+def _large_message() -> Submission:
+    """HTML with a picture that is 50 MB large on the wire, in lines as mail programs write them."""
+    line = b"A" * 76 + b"\r\n"
+    html = b"--b\r\nContent-Type: text/html\r\n\r\n<html><body><p>Look!</p></body></html>\r\n"
+    image = b"--b\r\nContent-Type: image/jpeg\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    body = html + image + line * (50_000_000 // len(line)) + b"--b--\r\n"
+    return with_fields((b"Content-Type", b'multipart/mixed; boundary="b"'), body=body)
+
+
+def test_a_message_of_50_megabytes_takes_less_than_three_times_its_size(start_milter: _Start) -> None:
+    with start_milter(workers=1) as milter:
+        (worker,) = milter.workers()
+        with mta_session(milter.socket) as session:
+            assert session.deliver(submission()).verdict == "continue"
+            idle = _memory_octets(worker, "VmRSS")
+            message = _large_message()
+            answer = session.deliver(message)
+        assert answer.verdict == "continue"
+        assert answer.new_body is not None
+        assert len(message.body) < len(answer.new_body) < len(message.body) + 500
+        assert _memory_octets(worker, "VmHWM") - idle < 3 * len(message.body)

@@ -15,7 +15,7 @@ from sendproof_testing.submissions import NOW, sender, submission
 _SITE = Site("edge.relay.example", "https://t.relay.example", 1, {1: b"k" * 32})
 _ID = uuid.UUID("019ab000-0000-7000-8000-000000000001")
 _SIGNATURES = (SignatureRecord("own.example", "sp1", "rsa-sha256"),)
-_STAMP = Stamp(_ID, 1, "4Zparent", NOW, ())
+_STAMP = Stamp(_ID, 1, "4Zparent", NOW, (), b"", 0)
 _REFUSAL = Refusal(Reason.OVER_QUOTA, 550, "5.7.1", "no", "recipients_per_day")
 _HOSTILE = submission(
     login="\x1b",

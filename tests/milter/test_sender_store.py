@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sendproof_core import directory, dkim_keys
 from sendproof_core.database import Database, open_database
+from sendproof_core.dkim_keys import ED25519_SHA256
 from sendproof_core.errors import UserError
 from sendproof_core.plans import QuotaLimits
 from sendproof_core.schema import Account, Credential, DkimKey, Domain
@@ -263,8 +264,40 @@ def test_a_key_that_took_the_place_of_another_signs_with_itself(
 def test_a_key_that_cannot_be_opened_is_said_so(database: Database, found: Callable[[], Sender | None]) -> None:
     with database.writing() as session:
         session.execute(update(DkimKey).values(sealed_private_key=b"damaged"))
-    with pytest.raises(UserError, match="cannot be opened"):
+    with pytest.raises(UserError, match="can be opened"):
         found()
+
+
+def test_a_key_that_cannot_be_opened_beside_a_good_one_stops_no_mail(
+    database: Database, secrets: SecretsStore, found: Callable[[], Sender | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with database.writing() as session:
+        domain = directory.find_domain(session, "relay.example")
+        directory.add_dkim_key(
+            session, domain, selector="ed1", secrets=secrets, state=KeyState.ACTIVE, now=NOW, algorithm=ED25519_SHA256
+        )
+        session.execute(update(DkimKey).where(DkimKey.selector == "ed1").values(sealed_private_key=b"damaged"))
+    sender = found()
+    assert sender is not None
+    assert [key.selector for key in sender.provider_keys] == ["sp1"]
+    assert "event=key-not-opened domain=relay.example selector=ed1" in caplog.text
+
+
+def test_a_key_that_cannot_be_opened_any_more_is_used_as_it_was_opened_before(
+    database: Database, store: SenderStore, clock: _Clock
+) -> None:
+    """With what the plan and the account say now."""
+    before = store.find("max")
+    assert before is not None
+    store._opened_keys.clear()
+    with database.writing() as session:
+        session.execute(update(DkimKey).values(sealed_private_key=b"damaged"))
+        session.execute(update(Account).values(test_mode=True))
+    clock.seconds += MAXIMAL_AGE_SECONDS
+    after = store.find("max")
+    assert after is not None
+    assert (after.keys, after.provider_keys) == (before.keys, before.provider_keys)
+    assert after.test_mode
 
 
 def test_memory_is_bounded(store: SenderStore) -> None:

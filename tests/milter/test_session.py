@@ -1,6 +1,7 @@
 """One SMTP session, as Postfix has it with the running program."""
 
 import dataclasses
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -145,7 +146,10 @@ def test_a_message_to_several_comes_back_as_one_copy_for_each(session: MtaSessio
     answer = session.deliver(message)
     assert [(edit.kind, edit.name, bool(edit.value)) for edit in answer.edits] == [
         ("change", "X-Sendproof-Split", False),
+        ("insert", "X-Sendproof-Trace", True),
         ("insert", "X-Sendproof-Split", True),
+        ("insert", "DKIM-Signature", True),
+        ("insert", "DKIM-Signature", True),
     ]
     back = from_wire(_as_queued(message, answer), login="", daemon_name="resubmit", envelope_sender="max@own.example")
     records = _public_records(milter.folder)
@@ -221,13 +225,69 @@ def test_the_journal_line_is_there_when_the_reply_is(session: MtaSession, milter
     assert event["client_tls"] == "TLSv1.3 TLS_AES_256_GCM_SHA384"
 
 
-# Postfix sends one copy however often a client names somebody; each mention was charged.
-def test_a_recipient_named_several_times_is_charged_and_recorded_once(start_milter: Callable[..., Any]) -> None:
-    named = ("Max@x.example", "max@X.example", '"max"@x.example', "eva@x.example")
+# Postfix sends one copy however often a client names somebody, if it is in the same spelling but for its case. Each
+# mention was charged; then 256 spellings of one mailbox were charged as one.
+def test_each_copy_that_postfix_sends_is_charged_once(start_milter: Callable[..., Any]) -> None:
+    named = ("Max@x.example", "max@X.example", '"max"@x.example', "max@x.example.", "eva@x.example")
     with start_milter(workers=1) as milter, mta_session(milter.socket) as session:
         assert session.deliver(submission(recipients=named)).verdict == "continue"
-        assert milter.events()[-1]["recipients"] == ["Max@x.example", "eva@x.example"]
-        assert milter.events()[-1]["charged_recipients"] == 2
+        assert milter.events()[-1]["recipients"] == [
+            "Max@x.example",
+            '"max"@x.example',
+            "max@x.example.",
+            "eva@x.example",
+        ]
+        assert milter.events()[-1]["charged_recipients"] == 4
+
+
+# An address that is named with another ORCPT or NOTIFY is another copy to Postfix: seven mails were charged as one.
+def test_as_many_copies_as_postfix_sends_are_charged(milter: _Milter) -> None:
+    queue_id = uuid.uuid4().hex
+    with mta_session(milter.socket) as session:
+        session.connect()
+        session.macros("M", {"{auth_authen}": "max", "{daemon_name}": "submission"})
+        session.send("M", b"<max@own.example>\0")
+        session.macros("R", {"i": queue_id})
+        for parameters in (
+            b"",
+            b"ORCPT=rfc822;a@x.example\0",
+            b"ORCPT=RFC822;A@x.example\0",
+            b"ORCPT=rfc822;b@x.example\0",
+            b"NOTIFY=NEVER\0",
+            b"NOTIFY=SUCCESS,DELAY\0",
+            b"NOTIFY=delay,success\0",
+        ):
+            session.send("R", b"<anna@x.example>\0" + parameters)
+        message = submission(queue_id=queue_id)
+        session.content(message)
+        assert session.end(message).verdict == "continue"
+    (event,) = (event for event in milter.events() if event["queue_id"] == queue_id)
+    assert event["charged_recipients"] == 5
+
+
+@given(st.lists(st.sampled_from([1, 16, 128, 4096]), min_size=1, max_size=8), st.binary(max_size=5000))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_how_a_body_is_cut_into_pieces_changes_nothing(milter: _Milter, sizes: list[int], body: bytes) -> None:
+    body = body.replace(b"\n", b"\r\n") + b"\r\n"
+    message = with_fields((b"X-Sendproof-Track", b"no"), body=body)
+    with mta_session(milter.socket) as session:
+        whole = session.deliver(message)
+        session.begin(message)
+        session.content(dataclasses.replace(message, body=b""))
+        start = 0
+        for size in itertools.cycle(sizes):
+            if start >= len(body):
+                break
+            session.send("B", body[start : start + size])
+            start += size
+        assert session.end(message).new_body == whole.new_body
+
+
+def test_a_header_of_too_many_fields_is_refused_and_not_held(milter: _Milter) -> None:
+    message = submission(headers=((b"From", b"max@own.example"), *((b"a", b""),) * 50_000))
+    with mta_session(milter.socket) as session:
+        assert session.deliver(message).reply.startswith("552 5.3.4 The header of this message is too large")
+        assert session.deliver(submission()).verdict == "continue"
 
 
 def test_over_quota_is_told_with_the_limit_the_use_and_the_reset(start_milter: Callable[..., Any]) -> None:

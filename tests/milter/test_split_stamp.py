@@ -9,7 +9,7 @@ import uuid
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sendproof_milter.split_stamp import HEADER, MOST_RECIPIENTS, Stamp, digest_of, make, read
+from sendproof_milter.split_stamp import HEADER, MOST_RECIPIENTS, Stamp, content_digest, digest_of, make, read
 from sendproof_testing.submissions import NOW
 
 _KEY = b"k" * 32
@@ -21,6 +21,8 @@ _STAMP = Stamp(
     parent_queue_id="4Zabc123",
     expires=NOW + dt.timedelta(days=30),
     recipients=(digest_of("anna@example.net"), digest_of("ben@example.org")),
+    content=content_digest("max@own.example", [b"from:max@own.example\r\n"], b"a hash"),
+    signatures=2,
 )
 _STAMPS = st.builds(
     Stamp,
@@ -31,6 +33,8 @@ _STAMPS = st.builds(
         lambda moment: moment.replace(microsecond=0)
     ),
     recipients=st.lists(st.binary(min_size=6, max_size=6), max_size=50).map(tuple),
+    content=st.binary(min_size=16, max_size=16),
+    signatures=st.integers(0, 4),
 )
 
 
@@ -147,3 +151,12 @@ def test_who_was_not_submitted_has_no_number() -> None:
 
 def test_the_first_address_that_was_submitted_counts() -> None:
     assert _STAMP.number_of("alias@example.net", "ben@example.org", "anna@example.net") == 2
+
+
+@given(*(st.tuples(st.text(max_size=3), st.lists(st.binary(max_size=3), max_size=2), st.binary(max_size=3)),) * 2)
+def test_a_digest_stands_for_one_content(
+    one: tuple[str, list[bytes], bytes], other: tuple[str, list[bytes], bytes]
+) -> None:
+    a, b = ((sender, [field.replace(b"\0", b"") for field in fields], body) for sender, fields, body in (one, other))
+    a, b = ((sender.replace("\0", ""), fields, body) for sender, fields, body in (a, b))
+    assert (content_digest(*a) == content_digest(*b)) == (a == b)

@@ -357,3 +357,11 @@ def test_pixel_and_safety_compose_in_either_order(text: str, label: bytes) -> No
     assert isinstance(last, WithPixel)
     assert make_safe(safe_headers, last.body, smtputf8=False) == Safe(None, (), ())
     assert _decoded(*pixel_first).replace(b"\r\n", b"") == _decoded(safe_headers, last.body).replace(b"\r\n", b"")
+
+
+# libmilter refuses more than a packet: such a message was a 451 for ever.
+def test_a_field_that_grows_beyond_a_packet_stays_as_it_is_and_is_named() -> None:
+    names = ",\n ".join(f"Jürgen Müller {number} <u{number}@x.example>" for number in range(1_200)).encode()
+    safe = make_safe([(b"From", b"a@x.example"), (b"Cc", names)], b"", smtputf8=False)
+    assert safe.changed_fields == ()
+    assert WireEdit.EIGHT_BIT_HEADER_WORD in safe.edits

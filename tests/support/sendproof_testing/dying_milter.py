@@ -3,7 +3,7 @@
 ``Subject: die PLACE ...``. Everything else is the milter's own code: it is given other numbers to count with, and those
 are told of each step. Places: ``before-STEP`` and ``after-STEP`` of `pipeline.STEPS`, ``journal`` (the line is written,
 the reply is not), ``reply-N`` (N milliseconds after that: the reply is on its way, or sent); on the second pass, of a
-copy for one recipient, the same with ``copy-`` before it. The parent replaces the dead without its usual pause.
+copy for one recipient, the same with ``copy-`` before it. The parent replaces the dead without its usual pauses.
 """
 
 import os
@@ -100,7 +100,7 @@ def _kill() -> None:
 @click.option("--config", type=click.Path(path_type=Path), required=True)
 @click.option("--marks", type=click.Path(path_type=Path), required=True)
 def _command(config: Path, marks: Path) -> None:
-    prefork._YOUNG_SECONDS = 0.0
+    prefork._YOUNG_SECONDS = prefork._KEEPER_PAUSE_SECONDS = 0.0
     guarded(lambda: serve(config, lambda: _DeadlyMetrics(marks)))
 
 

@@ -78,9 +78,10 @@ def settle(sandbox: Sandbox, login: str = LOGIN, account_id: int = 1, seconds: f
     try:
         with contextlib.suppress(AssertionError):  # what differs says more than that something does
             mail.wait_until(agrees, seconds, "charges as in the mail log")
-        found = charges(database, account_id)
-        assert found == accepted(maillog, login)
-        assert unsettled(database, account_id) == 0
+        found, wanted = charges(database, account_id), accepted(maillog, login)
+        assert found == wanted, {"too much": found.items() - wanted.items(), "missing": wanted.items() - found.items()}
+        waiting = unsettled(database, account_id)
+        assert waiting == 0, f"{waiting} charges are not confirmed"
         totals = len(found), sum(found.values())
         counted = used(database, account_id)
         assert {(count.messages, count.recipients) for count in counted.values()} <= {totals}, counted

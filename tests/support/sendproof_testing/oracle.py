@@ -1,7 +1,7 @@
 """What the mail log says, read without any of our parsers: the record must agree with it.
 
 A right-anchored look at delivery status lines (Postfix global/log_adhoc.c), nothing else. Good for logs that the
-sandbox's own Postfix wrote: no aliases, no strange local parts, long queue ids.
+sandbox's own Postfix wrote: no strange local parts, long queue ids. Recipients are those behind aliases.
 """
 
 import re
@@ -50,7 +50,7 @@ def queue_ids_in_log(maillog: Path) -> set[str]:
 def attempts_in_record(database: Database) -> Attempts:
     """The same, from the record."""
     query = text(
-        "SELECT queue_files.queue_id, recipients.address, attempts.service, attempts.status FROM attempts"
+        "SELECT queue_files.queue_id, COALESCE(final_address, address), attempts.service, attempts.status FROM attempts"
         " JOIN recipients ON recipients.id = attempts.recipient_id"
         " JOIN queue_files ON queue_files.id = recipients.queue_file_id ORDER BY attempts.id"
     )
@@ -64,7 +64,7 @@ def attempts_in_record(database: Database) -> Attempts:
 def states_in_record(database: Database) -> dict[tuple[str, str], str]:
     """(queue id, recipient) -> state, for every recipient of the record."""
     query = text(
-        "SELECT queue_files.queue_id, recipients.address, recipients.state FROM recipients"
+        "SELECT queue_files.queue_id, COALESCE(final_address, address), recipients.state FROM recipients"
         " JOIN queue_files ON queue_files.id = recipients.queue_file_id"
     )
     with database.reading() as session:
