@@ -141,6 +141,8 @@ def subject_text(submission: Submission) -> str | None:
 
 def printable(text: str) -> str:
     """The text with control characters and lone surrogates replaced: safe in a log, a table and UTF-8."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
         for character in text

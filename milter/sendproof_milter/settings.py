@@ -38,7 +38,7 @@ class MilterSettings:
     )
     journal_synchronous: bool = setting("Write each journal line to disk before the reply.", default=True)
     workers: int = setting("Processes that take sessions; one per core is right.", default=2, at_least=1, at_most=64)
-    threads: int = setting("Messages that one process works on at once.", default=4, at_least=1, at_most=64)
+    threads: int = setting("Messages that one process works on at once.", default=8, at_least=1, at_most=64)
     messages_per_worker: int = setting(
         "After about so many messages a process is replaced (libmilter loses a few octets a message).",
         default=50_000,
