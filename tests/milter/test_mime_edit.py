@@ -136,6 +136,7 @@ def test_the_snippet_never_makes_a_line_too_long() -> None:
 
 
 @given(_HTML)
+@example(b"<!--<!----><!----><![CDATA[<![CDATA[<script><STYLE type=x></body</body   ")
 def test_quoted_printable_grows_by_just_the_snippet(html: bytes) -> None:
     body = quopri.encodestring(html + b"\r\n</body>\r\n").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     decoded = binascii.a2b_qp(body)
@@ -143,7 +144,8 @@ def test_quoted_printable_grows_by_just_the_snippet(html: bytes) -> None:
     edited = _edited(body, "quoted-printable")
     tail = b"\r\n" if at == len(decoded) else b""
     assert binascii.a2b_qp(edited) == decoded[:at] + _SNIPPET + tail + decoded[at:]
-    assert max(map(len, edited.splitlines())) <= 76
+    longest = max(76, *map(len, body.splitlines()))  # quopri writes a blank at a line's end behind the 76th character
+    assert max(map(len, edited.splitlines())) <= longest
 
 
 @given(_QUOTED_PRINTABLE)
