@@ -98,12 +98,16 @@ class Parent:
                     if key.fd == worn_read:
                         self._replace_worn(data)
                 self._bury()
-                if not self._settings.socket.exists():
+                if self._is_cut_off():
                     break
             is_asked = self._stopping
         self._end()
         if not is_asked:
             raise UserError(f"the milter's socket {self._settings.socket} was removed; start the milter again.")
+
+    def _is_cut_off(self) -> bool:
+        """Whether somebody removed the socket: nobody reaches us any more, and another milter may."""
+        return self._settings.socket.parent.is_dir() and not self._settings.socket.exists()
 
     def _keep_full(self) -> None:
         while len(self._children) < self._settings.workers:

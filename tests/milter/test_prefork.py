@@ -168,6 +168,14 @@ def test_a_worker_that_cannot_start_says_why_and_is_tried_again(start_milter: _S
         assert "the folder of the database" in milter.log()
 
 
+# All mail was answered 451 until somebody noticed.
+def test_a_milter_whose_socket_was_removed_ends_and_says_so(start_milter: _Start) -> None:
+    with start_milter(workers=1) as milter:
+        milter.socket.unlink()
+        assert milter.program.process.wait(_PATIENCE_SECONDS) == 2
+        assert "was removed; start the milter again" in milter.log()
+
+
 # --- the keeper -------------------------------------------------------------------------------------------------------
 
 
