@@ -310,16 +310,25 @@ def register(name: str, socket_path: str, backlog: int) -> None:
             context.setpriv(found)
         return found
 
+    def end_of_message(context: Any) -> int:
+        try:
+            return session(context).end_of_message()
+        except Exception:  # noqa: BLE001 - the verdict is never left to the exception policy below
+            _log.exception("event=session-failed")
+            return Milter.TEMPFAIL
+
     lib.set_flags(_ACTIONS)
     lib.set_connect_callback(lambda context, *arguments: session(context).connect(*arguments))
     lib.set_envfrom_callback(lambda context, *arguments: session(context).envelope_sender(*arguments))
     lib.set_envrcpt_callback(lambda context, *arguments: session(context).envelope_recipient(*arguments))
     lib.set_header_callback(lambda context, *arguments: session(context).header(*arguments))
     lib.set_body_callback(lambda context, chunk: session(context).body(chunk))
-    lib.set_eom_callback(lambda context: session(context).end_of_message())
+    lib.set_eom_callback(end_of_message)
     lib.set_abort_callback(lambda context: session(context).abort())
     lib.set_close_callback(lambda context: _closed(context, session(context)))
-    lib.set_exception_policy(Milter.TEMPFAIL)
+    # Only for what pymilter itself cannot make of a callback's arguments, such as a field's name that is no UTF-8: that
+    # callback is passed over. Any other answer where none is due would put the session out of order.
+    lib.set_exception_policy(Milter.CONTINUE)
     lib.setconn(f"unix:{socket_path}")
     lib.setbacklog(backlog)
     lib.register(name, negotiate=lambda context, options: session(context).negotiate(options))

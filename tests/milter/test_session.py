@@ -433,3 +433,14 @@ def test_any_octets_are_answered_and_the_session_goes_on(
         session.abort()
         assert session.deliver(_PLAIN).verdict == "continue"
     assert milter.workers() == workers
+
+
+# libmilter lost its place in the session, and the MTA waited for five minutes.
+def test_a_field_whose_name_is_no_text_is_passed_over(session: MtaSession, milter: _Milter) -> None:
+    queue_id = uuid.uuid4().hex
+    message = submission(queue_id=queue_id)
+    odd = dataclasses.replace(message, headers=((b"X-\xff\xfe", b"1"), *message.headers, (b"\x80", b"2")))
+    answer = session.deliver(odd)
+    assert answer.verdict == "continue"
+    assert verdicts(_as_queued(message, answer), _public_records(milter.folder)) == [True, True]
+    assert session.deliver(submission()).verdict == "continue"
