@@ -8,17 +8,19 @@ from pathlib import Path
 import alembic.autogenerate
 import pytest
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from sendproof_core import schema_version
+from sendproof_core.addresses import address_digest
 from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Base
+from sendproof_core.schema import Account, Base, Charge, Domain, KnownRecipient, Message, QuotaUse
 
 _UPGRADE = """
 import sys
 from sendproof_core import schema_version
+from sendproof_core.addresses import address_digest
 from sendproof_core.database import open_database
 print("ready", flush=True)
 sys.stdin.readline()
@@ -101,3 +103,61 @@ def test_a_file_that_is_no_database_is_said_so(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="not a database"):
             act(database)
     assert (tmp_path / "notes.db").read_bytes() == b"somebody's notes" * 100
+
+
+_OF_0001 = """
+INSERT INTO plans (id, name, recipients_per_day) VALUES (1, 'personal', 50);
+INSERT INTO accounts (id, login, password_hash, plan_id, time_zone, tracking, created_at)
+    VALUES (1, 'max', 'x', 1, 'UTC', TRUE, '2026-11-01 10:00:00');
+INSERT INTO domains (id, name, account_id, created_at) VALUES (1, 'own.example', 1, '2026-11-01 10:00:00');
+INSERT INTO messages (id, account_id, login, credential_label, submitted_at, envelope_sender, size_bytes,
+    recipient_count, signatures, pixel) VALUES ('019ab000000070008000000000000001', 1, 'max', 'laptop',
+    '2026-11-22 12:00:00', 'max@own.example', 100, 2, '[]', 'inserted');
+INSERT INTO queue_files (id, host, instance, queue_id, born_at, message_id) VALUES (1, 'edge1', 'postfix', '4Zabc',
+    '2026-11-22 12:00:00', '019ab000000070008000000000000001');
+INSERT INTO recipients (id, queue_file_id, address, number, state, state_at)
+    VALUES (1, 1, 'Anna@example.net', 1, 'delivered', '2026-11-22 12:00:01');
+INSERT INTO recipients (id, queue_file_id, address, number, state, state_at)
+    VALUES (2, 1, 'ben@example.net', 2, 'queued', '2026-11-22 12:00:01');
+INSERT INTO attempts (id, recipient_id, attempted_at, service, status, dsn, relay, delay_seconds, delays_seconds, text)
+    VALUES (1, 1, '2026-11-22 12:00:01', 'postfix/smtp', 'sent', '2.0.0', 'mx', 1, '[]', 'ok');
+INSERT INTO quota_use (account_id, limit_name, window_begins, used)
+    VALUES (1, 'recipients_per_day', '2026-11-22 00:00:00', 2);
+INSERT INTO charges (message_id, account_id, host, queue_id, recipients, window_begins, charged_at) VALUES
+    ('019ab000000070008000000000000001', 1, 'edge1', '4Zabc', 2, '2026-11-22 00:00:00', '2026-11-22 12:00:00');
+"""
+
+
+def test_what_an_older_schema_held_is_there_after_an_upgrade(empty_database_url: str) -> None:
+    """Use of the day, charges, and who was mailed before: nobody gets more, or less, for an upgrade."""
+    database = open_database(empty_database_url)
+    schema_version.upgrade(database, "0001")
+    with database.writing_connection() as connection:
+        for statement in filter(str.strip, _OF_0001.split(";")):
+            connection.exec_driver_sql(statement)
+    assert schema_version.upgrade(database)
+    with database.reading() as session:
+        use = session.scalars(select(QuotaUse)).one()
+        charge = session.scalars(select(Charge)).one()
+        known = session.scalars(select(KnownRecipient)).all()
+        message = session.scalars(select(Message)).one()
+        account = session.scalars(select(Account)).one()
+        domain = session.scalars(select(Domain)).one()
+        assert (use.span, use.messages, use.recipients, use.new_recipients) == ("day", 1, 2, 0)
+        assert (charge.recipients, charge.day_begins, charge.settled_at) == (2, use.window_begins, charge.charged_at)
+        assert {row.digest for row in known} == {
+            address_digest(name) for name in ("anna@example.net", "ben@example.net")
+        }
+        assert (message.charged_recipients, message.wire_edits, message.split, message.test_mode) == (
+            2,
+            [],
+            False,
+            False,
+        )
+        assert (account.test_mode, account.shared_pixel, account.tracking_image) == (False, False, None)
+        assert domain.proved_at == domain.created_at
+    schema_version.downgrade(database, "0001")
+    with database.engine.connect() as connection:
+        used = connection.exec_driver_sql("SELECT limit_name, used FROM quota_use").all()
+    assert [tuple(row) for row in used] == [("recipients_per_day", 2)]
+    database.close()
