@@ -161,7 +161,7 @@ def _insert_quoted_printable(content: bytes, html: bytes, at: int, snippet: byte
     """The decoded text grows by just the snippet; at its end, by a line with the snippet."""
     if at == len(html):
         glue = b"" if not content or content.endswith(b"\n") else b"=\r\n"
-        if content[-_LINE_CHARACTERS:].rstrip(b" \t").endswith(b"="):
+        if content.rstrip(b" \t").endswith(b"="):
             glue = b"\r\n"  # a soft break whose line end belongs to a delimiter
         return Edit(len(content), len(content), glue + _soft_lines(snippet) + b"\r\n")
     start, column = _encoded_place(content, len(html) - at)

@@ -27,7 +27,7 @@ _BLOCK_OCTETS = 57 << 14
 _DASHES_AFTER_SOFT_BREAK = re.compile(rb"=\r\n(--+)")
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]")
 # Blanks behind the equals sign: some readers take them for text.
-_PADDED_SOFT_BREAK = re.compile(rb"=[ \t]+\r?\n")
+_PADDED_SOFT_BREAK = re.compile(rb"=[ \t]+(?:\r?\n|\Z)")
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 _BASE64_TEXT = re.compile(rb"[A-Za-z0-9+/= \t\r\n]*")
 _ALL_ASCII = bytes(range(128))

@@ -163,6 +163,12 @@ def test_quoted_printable_by_another_encoder_grows_by_just_the_snippet_too(body:
     assert binascii.a2b_qp(_edited(body, "quoted-printable")) == decoded[:at] + _SNIPPET + tail + decoded[at:]
 
 
+def test_behind_a_soft_break_with_many_blanks_at_the_end_the_snippet_is_not_swallowed() -> None:
+    edited = _edited(b"text=" + b" " * 500, "quoted-printable")
+    assert _SNIPPET in decode(edited, "quoted-printable")  # it was no quoted-printable any more
+    assert insert(edited, "quoted-printable", decode(edited, "quoted-printable"), _SNIPPET).octets == b""
+
+
 @pytest.mark.parametrize("body", [b"a=b</body>", b"==41</body>", b"=\r</body>\n", b"=4\r\n</body>"])
 def test_a_broken_escape_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match="quoted-printable"):

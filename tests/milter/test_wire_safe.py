@@ -365,3 +365,17 @@ def test_a_field_that_grows_beyond_a_packet_stays_as_it_is_and_is_named() -> Non
     safe = make_safe([(b"From", b"a@x.example"), (b"Cc", names)], b"", smtputf8=False)
     assert safe.changed_fields == ()
     assert WireEdit.EIGHT_BIT_HEADER_WORD in safe.edits
+
+
+# The break fell into the blanks behind the last "=", which was no soft break then.
+def test_a_soft_break_with_blanks_behind_it_at_the_end_is_not_broken_in_two() -> None:
+    headers = [
+        (b"MIME-Version", b"1.0"),
+        (b"Content-Type", b"text/html"),
+        (b"Content-Transfer-Encoding", b"quoted-printable"),
+    ]
+    body = b"x" * 1_000 + b"=" + b" " * 500
+    safe = make_safe(headers, body, smtputf8=False)
+    new = safe.body or body
+    assert decode(new, "quoted-printable") == decode(body, "quoted-printable")
+    assert WireEdit.MALFORMED_LONG_LINES in safe.edits or max(map(len, new.split(b"\r\n"))) <= 998
