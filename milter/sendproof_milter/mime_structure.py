@@ -32,12 +32,12 @@ _PARAMETERS = re.compile(_PARAMETER)
 # RFC 5322 section 2.2, with the blanks before the colon that its section 4.5 allows.
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)(?:\n|\Z)")
 # What says something about the content that follows.
-_DESCRIBING = frozenset((b"content-type", b"content-transfer-encoding", b"content-disposition", b"content-id"))
+DESCRIBING = frozenset((b"content-type", b"content-transfer-encoding", b"content-disposition", b"content-id"))
 # Bounds of one part's header: Postfix cuts a message's own off there (header_size_limit).
 _LARGEST_HEADER_OCTETS = 102400
 _MOST_FIELDS = 1000
 # The library's parser takes quadratic time.
-_LONGEST_VALUE = 2048
+LONGEST_VALUE = 2048
 _LONGEST_CACHED_VALUE = 256
 _NOWHERE = sys.maxsize
 
@@ -332,7 +332,7 @@ def _described(headers: Iterable[tuple[bytes, bytes]], default_type: str) -> _De
     values: dict[bytes, bytes] = {}
     defects = _NO_DEFECTS
     for name, value in headers:
-        if len(name) in _LENGTHS and (lowered := name.lower()) in _DESCRIBING:
+        if len(name) in _LENGTHS and (lowered := name.lower()) in DESCRIBING:
             if lowered in values:
                 defects |= {Defect.DUPLICATED_FIELD}
             else:
@@ -378,7 +378,7 @@ def _read_type(value: bytes, name: bytes) -> _TypeField:
 
 def _read_odd_type(value: bytes, name: bytes) -> _TypeField:
     """By the library, which knows RFC 2231 and much that real mail has."""
-    if len(value) > _LONGEST_VALUE:
+    if len(value) > LONGEST_VALUE:
         return _UNREADABLE
     field_name = name.decode("ascii")
     message = email.message.Message(policy=email.policy.compat32)
@@ -400,7 +400,7 @@ def _type_of(value: str, pairs: list[tuple[str, str]]) -> _TypeField:
 
 
 _cached_type = functools.lru_cache(maxsize=1024)(_read_type)  # a client writes the same few
-_LENGTHS = frozenset(map(len, _DESCRIBING))
+_LENGTHS = frozenset(map(len, DESCRIBING))
 _NO_TYPE = _TypeField("", {}, _NO_DEFECTS)
 _NO_DISPOSITION = _NO_TYPE
 _UNREADABLE = _TypeField("", {}, frozenset((Defect.UNREADABLE_FIELD,)))

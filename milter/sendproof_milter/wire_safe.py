@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from sendproof_milter import header_words, mime_edit
 from sendproof_milter.header_words import LONGEST_LINE_OCTETS
-from sendproof_milter.mime_structure import Defect, Field, Part, TooComplex, fields, parse
+from sendproof_milter.mime_structure import DESCRIBING, LONGEST_VALUE, Defect, Field, Part, TooComplex, fields, parse
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -218,6 +218,10 @@ class _Work:
     def _safe_value(self, name: bytes, value: bytes) -> tuple[bytes, set[WireEdit]]:
         edits: set[WireEdit] = set()
         new = value
+        if len(value) > LONGEST_VALUE and name.lower() in DESCRIBING:
+            # Nobody read what it says; a shorter spelling might suddenly say something.
+            edits |= set() if value.isascii() else {WireEdit.EIGHT_BIT_HEADER_WORD}
+            return value, edits | ({WireEdit.LONG_HEADER_WORD} if header_words.has_long_lines(name, value) else set())
         if not value.isascii() and not (self.smtputf8 and _is_utf8(value)):
             new = header_words.in_ascii(name, value, self.charset)
             if new != value:

@@ -379,3 +379,10 @@ def test_a_soft_break_with_blanks_behind_it_at_the_end_is_not_broken_in_two() ->
     new = safe.body or body
     assert decode(new, "quoted-printable") == decode(body, "quoted-printable")
     assert WireEdit.MALFORMED_LONG_LINES in safe.edits or max(map(len, new.split(b"\r\n"))) <= 998
+
+
+def test_a_type_too_long_to_be_read_is_not_made_readable() -> None:
+    value = b"message/rfc822 " + b"\xfc" * 1_500 + b" " * 400 + b"\xfc" * 400
+    safe = make_safe([(b"MIME-Version", b"1.0"), (b"Content-Type", value)], b"", smtputf8=False)
+    assert safe.changed_fields == ()
+    assert set(safe.edits) == {WireEdit.EIGHT_BIT_HEADER_WORD, WireEdit.LONG_HEADER_WORD}
