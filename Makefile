@@ -27,7 +27,7 @@ format: setup ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-check: setup ## Format, lint, types, contracts, dependencies, fast tests: under a minute
+check: setup ## Format, lint, types, contracts, dependencies, fast tests: about a minute
 	@$(BIN)/python tools/check.py
 
 integration: setup-test ## The tests that start a sandbox, a PostgreSQL or a browser
