@@ -70,6 +70,7 @@ class Copied:
     signatures: tuple[SignatureRecord, ...]
     body_sha256: str
     pixel: str
+    # What the first pass had not made safe already: evidence, not stored
     wire_edits: tuple[str, ...] = ()
 
 
@@ -104,7 +105,7 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawn:
-    """A message that was `Admitted` was answered 451 after all: Postfix does not queue it, its charge is taken back."""
+    """A message or copy was answered 451 after all: Postfix does not queue it. A message's charge is taken back."""
 
     EVENT: ClassVar = "withdrawn"
     at: dt.datetime

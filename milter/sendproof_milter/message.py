@@ -21,6 +21,9 @@ _ADDRESS_AS_NAME = re.compile(r"\s*(?P<name>[^\s<>\"(),:;@]+@[^\s<>\"(),:;@]+)\s
 # The library's parser takes quadratic time: 100 KB of quotation marks kept a process busy for a minute and a half.
 _FROM_OCTETS = 4096
 _LARGE_OCTETS = 1 << 20
+# Of a message's header: Postfix bounds a single field (header_size_limit), not how many there are.
+MOST_HEADER_OCTETS = 1 << 20
+MOST_HEADER_FIELDS = 5_000
 # A subject in the journal: enough to find a message by (RFC 5322 section 2.1.1's line limit).
 SUBJECT_CHARACTERS = 998
 

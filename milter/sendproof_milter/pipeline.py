@@ -12,7 +12,7 @@ from collections.abc import Callable
 from sendproof_core import tokens
 from sendproof_core.journal_records import SignatureRecord
 from sendproof_milter import pixel, signing, split_stamp, wire_safe
-from sendproof_milter.message import domain_of, from_addresses
+from sendproof_milter.message import MOST_HEADER_FIELDS, MOST_HEADER_OCTETS, domain_of, from_addresses
 from sendproof_milter.sender import SigningKey
 from sendproof_milter.work import TRACE_HEADER, TRACK_HEADER, Reason, Refusal, Services, Site, Unavailable, Work
 
@@ -74,7 +74,8 @@ def may(work: Work, services: Services, site: Site) -> Work | Refusal:
     if sender.suspended_reason is not None:
         return Refusal(Reason.SUSPENDED, 550, "5.7.1", f"This account is suspended: {_ascii(sender.suspended_reason)}")
     if submission.header_dropped:
-        text = "The header of this message is too large: at most 1 MB and 5000 fields"
+        most = f"{MOST_HEADER_OCTETS} octets and {MOST_HEADER_FIELDS} fields"
+        text = f"The header of this message is too large: at most {most}"
         return Refusal(Reason.TOO_LARGE, 552, "5.3.4", text)
     # An empty envelope sender is right for read receipts and automatic replies (RFC 8098 section 2.1).
     if submission.envelope_sender and not sender.may_use(submission.envelope_sender):

@@ -15,7 +15,7 @@ import Milter
 
 from sendproof_core import clock
 from sendproof_milter.edits import Edits
-from sendproof_milter.message import Submission
+from sendproof_milter.message import MOST_HEADER_FIELDS, MOST_HEADER_OCTETS, Submission
 from sendproof_milter.work import Refusal
 from sendproof_milter.worker import RESUBMISSION_DAEMON, Pass, TryAgain, Worker
 
@@ -31,9 +31,6 @@ OUR_DAEMONS = frozenset({"submission", "submissions", RESUBMISSION_DAEMON})
 
 _XTEXT = re.compile(rb"\+([0-9A-F]{2})")
 _EMBEDDED = re.compile(r"\\x\{((?:0?[0-9A-F]{2,5}|10[0-9A-F]{4}))\}")
-# Postfix bounds a single field (header_size_limit), not how many there are.
-_MOST_HEADER_OCTETS = 1 << 20
-_MOST_HEADER_FIELDS = 5_000
 P = ParamSpec("P")
 S = TypeVar("S", bound="Session")
 
@@ -148,7 +145,7 @@ class Session:
     def header(self, name: str, value: bytes) -> None:
         """One header field; folds as newlines."""
         self._header_octets += len(name) + len(value)
-        if self._header_octets > _MOST_HEADER_OCTETS or len(self._headers) >= _MOST_HEADER_FIELDS:
+        if self._header_octets > MOST_HEADER_OCTETS or len(self._headers) >= MOST_HEADER_FIELDS:
             self._header_dropped = True  # a field takes many times its octets here
             self._headers.clear()
         if not self._header_dropped:

@@ -89,7 +89,7 @@ class Work:
     # On the second pass: what the first has said.
     stamp: Stamp | None = None
     recipient_number: int = 0
-    # Postfix makes a copy for each recipient; those are edited and signed.
+    # Postfix makes a copy for each recipient out of it; those get the pixel, and signatures of their own.
     split: bool = False
     wants_pixel: bool = False
     # "inserted", or the name of the reason why there is none.
