@@ -65,7 +65,8 @@ class Context:
 def read_password(from_standard_input: bool) -> tuple[str, bool]:
     """The password, and whether it was made here."""
     if not from_standard_input:
-        return random_source.token_urlsafe(_PASSWORD_OCTETS), True
+        # Digits and letters only: programs take what begins with "-" for an option.
+        return random_source.token_hex(_PASSWORD_OCTETS), True
     try:
         password = sys.stdin.buffer.readline().decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:

@@ -11,7 +11,7 @@ from sendproof_core.errors import UserError
 from sendproof_core.schema import Account, Credential
 
 Command = Callable[..., str]
-_MADE = re.compile(r"[A-Za-z0-9_-]{24}")  # 18 random octets
+_MADE = re.compile(r"\b[0-9a-f]{36}\b")  # 18 random octets; no "-" in front, which programs take for an option
 
 
 def test_a_password_that_was_made_is_shown_once_and_fits(

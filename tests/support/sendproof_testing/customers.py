@@ -69,7 +69,7 @@ def add_customers(sandbox: Sandbox, database: Database, count: int) -> list[Cust
 
 
 def _add(session: Session, database: Database, name: str) -> Customer:
-    login = Login(name, secrets.token_urlsafe(12), f"{name}@{name}.example")
+    login = Login(name, secrets.token_hex(12), f"{name}@{name}.example")
     now = clock.now()
     directory.add_plan(session, name, QuotaLimits())
     account = directory.add_account(

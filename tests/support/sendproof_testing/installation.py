@@ -110,8 +110,8 @@ class Installation:
         self.public_keys = home / "public-keys"
         self.web_url = f"http://127.0.0.1:{self.web_port}"
         self.database_url = options.database_url or f"sqlite:///{home}/sendproof.db"
-        self.login = Login(LOGIN, random_source.token_urlsafe(12), f"{LOGIN}@{OWN_DOMAIN}")
-        self._notices = Login("notices", random_source.token_urlsafe(12), f"notices@{NOTICES_DOMAIN}")
+        self.login = Login(LOGIN, random_source.token_hex(12), f"{LOGIN}@{OWN_DOMAIN}")
+        self._notices = Login("notices", random_source.token_hex(12), f"notices@{NOTICES_DOMAIN}")
         self._lay_out(now)
 
     @property

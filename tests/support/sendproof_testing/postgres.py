@@ -83,7 +83,7 @@ def running_cluster() -> Iterator[Cluster]:
         UserError: PostgreSQL is not installed, or does not start.
     """
     programs = _programs()
-    password = secrets.token_urlsafe(24)
+    password = secrets.token_hex(24)
     ports = PortBlock()
     port = ports.take()
     folder = Path(tempfile.mkdtemp(prefix="sendproof-postgres-"))
