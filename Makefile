@@ -1,6 +1,6 @@
 # Sendproof. `make help` lists the targets; each installs what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test format check fast-tests integration fuzz bench bench-milter bench-logparser bench-readme lock clean
+.PHONY: help demo test setup setup-test format check fast-tests integration fuzz faults bench bench-milter bench-logparser bench-readme lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -33,15 +33,20 @@ check: setup ## Format, lint, types, contracts, dependencies, fast tests: about 
 integration: setup-test ## The tests that start a sandbox, a PostgreSQL or a browser
 	@$(PYTEST) tests -m "integration or browser or postgres"
 
-fuzz: setup ## Damaged mail against the milter's parsers for five minutes; OPTIONS="--seconds 60"
+fuzz: setup ## Damaged mail and log lines against the parsers, five minutes each; OPTIONS="--seconds 60"
 	@$(BIN)/python tests/fuzz/fuzz_mail.py --seconds 300 $(OPTIONS)
+	@$(BIN)/python tests/fuzz/fuzz_log.py --seconds 300 $(OPTIONS)
+
+faults: setup-test ## kill -9 of the logparser, 200 times under load, with rotation; ROUNDS=20 SEED=7
+	@FAULT_ROUNDS=$(or $(ROUNDS),200) FAULT_SEED=$(or $(SEED),$$(date +%s)) \
+	    $(BIN)/python -m pytest -q -s tests/integration/test_logparser_faults.py
 
 bench: setup ## Every measurement, beside its peers: JSON lines, then tables
 	@tools/install-debian demo test bench
 	@$(BIN)/python bench/run.py $(OPTIONS)
 
 bench-milter: ## The milter beside OpenDKIM, rspamd, dkimpy-milter; OPTIONS="--without rspamd --rounds 5"
-bench-logparser: ## The logparser beside pflogsumm
+bench-logparser: ## The logparser beside pflogsumm; OPTIONS="--quick"; OPTIONS="--without latency"
 bench-milter bench-logparser: bench-%: setup
 	@tools/install-debian demo test bench
 	@$(BIN)/python bench/run.py $* $(OPTIONS)

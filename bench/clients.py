@@ -29,7 +29,10 @@ _barrier: multiprocessing.synchronize.Barrier
 
 @dataclass(frozen=True)
 class Job:
-    """What each client sends: messages of about so many octets. The recipients take turns."""
+    """What each client sends: messages of about so many octets. The recipients take turns.
+
+    ``messages_per_second``: how many a client begins at the most; None: as fast as it is answered.
+    """
 
     port: int
     certificate: Path
@@ -39,6 +42,7 @@ class Job:
     recipients: tuple[str, ...]
     messages: int
     octets: int = HTML_OCTETS
+    messages_per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,11 @@ def _submit_together(job: Job) -> Sent:
         with _signed_in(job) as client:
             _barrier.wait()
             began = time.perf_counter()  # one clock for all processes (CLOCK_MONOTONIC)
-            waits = [_submit(client, job.sender, *messages[number % len(messages)]) for number in range(job.messages)]
+            waits = []
+            for number in range(job.messages):
+                if job.messages_per_second:
+                    time.sleep(max(0.0, began + number / job.messages_per_second - time.perf_counter()))
+                waits.append(_submit(client, job.sender, *messages[number % len(messages)]))
             return Sent(began, time.perf_counter(), tuple(waits))
     except BaseException:
         _barrier.abort()

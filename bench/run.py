@@ -23,7 +23,10 @@ BENCHES: dict[str, Callable[[Effort, Progress], Result]] = {
     milter.NAME: milter.measure,
     logparser.NAME: logparser.measure,
 }
+_OPTIONAL = tuple(dict.fromkeys((*milter.OPTIONAL, *logparser.OPTIONAL)))
 _TABLE_COLUMNS = 120
+# Messages and lines.
+_QUICK = (80, 30_000)
 
 
 @click.command()
@@ -37,15 +40,18 @@ _TABLE_COLUMNS = 120
     help="milter: of each way, each round.",
 )
 @click.option(
-    "--lines", type=click.IntRange(10_000), default=200_000, show_default=True, help="logparser: of the log, about."
+    "--lines", type=click.IntRange(10_000), default=1_000_000, show_default=True, help="logparser: of each log, about."
 )
 @click.option(
-    "--without", multiple=True, type=click.Choice(milter.OPTIONAL), help="milter: leave this out; repeatable."
+    "--without", multiple=True, type=click.Choice(_OPTIONAL), metavar="NAME", help="Leave this out; repeatable."
 )
-def _command(names: tuple[str, ...], rounds: int, messages: int, lines: int, without: tuple[str, ...]) -> None:
+@click.option("--quick", is_flag=True, help="Once and little: whether everything runs. The figures say nothing.")
+def _command(
+    names: tuple[str, ...], rounds: int, messages: int, lines: int, without: tuple[str, ...], *, quick: bool
+) -> None:
     """Measure NAMEs (milter, logparser; without a name: all) beside their peers."""
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # what was started is ended
-    effort = Effort(rounds, messages, lines, frozenset(without))
+    effort = Effort(1, *_QUICK, frozenset(without)) if quick else Effort(rounds, messages, lines, frozenset(without))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     results: list[Result] = []
     with Progress(*columns, console=Console(stderr=True, highlight=False)) as progress:
@@ -55,16 +61,17 @@ def _command(names: tuple[str, ...], rounds: int, messages: int, lines: int, wit
             for figure in result.figures:
                 click.echo(figure.to_line())
     for result in results:
-        _show(result)
+        _show(result, keep=not quick)
 
 
-def _show(result: Result) -> None:
+def _show(result: Result, *, keep: bool) -> None:
     if result.markdown is None:
         Console(highlight=False, width=_TABLE_COLUMNS).print(figures.table(result.figures))
         return
     click.echo("\n" + result.markdown)
-    LAST_RUN.mkdir(exist_ok=True)
-    (LAST_RUN / f"bench-{result.bench}.md").write_text(result.markdown, encoding="utf-8")
+    if keep:
+        LAST_RUN.mkdir(exist_ok=True)
+        (LAST_RUN / f"bench-{result.bench}.md").write_text(result.markdown, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Ours does everything (plan charge, pixel, signature, journal); a peer signs.
 
 import contextlib
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def running_ways(folder: Path, without: Set[str]) -> Iterator[tuple[Way, ...]]:
         UserError: something does not start.
     """
     with contextlib.ExitStack() as stack:
-        own = stack.enter_context(_sandbox(folder / "own", Options(keys=Keys.OWN)))
+        own = stack.enter_context(discarding(folder / "own", Options(keys=Keys.OWN), ended=_BYSTANDERS))
         names = [name for name in peers.PEERS if name not in without]
         signers = {name: stack.enter_context(peers.running_peer(name, own)) for name in names}
         ports = PortBlock()
@@ -65,20 +65,22 @@ def running_ways(folder: Path, without: Set[str]) -> Iterator[tuple[Way, ...]]:
         ways = [Way(BARE, own, bare_port, None, 0)]
         ways += [Way(name, own, port, signers[name].program, 1) for name, port in zip(names, peer_ports, strict=True)]
         ways.append(_ours(ONE, own, signatures=1))
-        both = stack.enter_context(_sandbox(folder / "both", Options(keys=Keys.BOTH)))
+        both = stack.enter_context(discarding(folder / "both", Options(keys=Keys.BOTH), ended=_BYSTANDERS))
         ways.append(_ours(BOTH, both, signatures=2))
         if POSTGRESQL_SERVER not in without:
             cluster = stack.enter_context(postgres.running_cluster())
             url = stack.enter_context(cluster.empty_database())
-            other = stack.enter_context(_sandbox(folder / "postgresql", Options(keys=Keys.OWN, database_url=url)))
+            options = Options(keys=Keys.OWN, database_url=url)
+            other = stack.enter_context(discarding(folder / "postgresql", options, ended=_BYSTANDERS))
             ways.append(_ours(POSTGRESQL, other, signatures=1, database_pid=_postmaster(other)))
         yield tuple(ways)
 
 
 @contextlib.contextmanager
-def _sandbox(folder: Path, options: Options) -> Iterator[Sandbox]:
+def discarding(folder: Path, options: Options, *, ended: Iterable[str]) -> Iterator[Sandbox]:
+    """A sandbox without the programs ``ended``, whose Postfix discards what goes to `DISCARDED`."""
     with running(folder, options) as sandbox:
-        for name in _BYSTANDERS:
+        for name in ended:
             sandbox.programs[name].end()
         transport = sandbox.installation.postfix_config / "transport"
         transport.write_text(f"/@{re.escape(DISCARDED)}$/ discard:\n" + transport.read_text())

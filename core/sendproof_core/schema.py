@@ -27,6 +27,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -261,7 +262,7 @@ class Message(Base):
 
 
 class Refusal(Base):
-    """A message that the milter refused, and why: visible to the sender."""
+    """A message, a command or a sign-in that was refused at submission, and why: visible to the sender."""
 
     __tablename__ = "refusals"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -275,7 +276,17 @@ class Refusal(Base):
     subject: Mapped[str | None] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(String(40))
     reply: Mapped[str] = mapped_column(Text)
-    __table_args__ = (Index("ix_refusals_account_id_refused_at", "account_id", "refused_at"),)
+    # Who says so: "milter" (our journal), "postfix" (a reject line) or "sign-in" (a failed AUTH).
+    source: Mapped[str] = mapped_column(String(10), default="milter")
+    # SMTP command or moment, as Postfix names it: RCPT, END-OF-MESSAGE, ...
+    stage: Mapped[str | None] = mapped_column(String(40))
+    client_address: Mapped[str | None] = mapped_column(String(64))
+    # CRC-32 of what the line says: the same line read again, from whatever file, is the same row.
+    line_key: Mapped[int | None] = mapped_column(BigInteger)
+    __table_args__ = (
+        Index("ix_refusals_account_id_refused_at", "account_id", "refused_at"),
+        Index("ix_refusals_line", "refused_at", "host", "line_key", unique=True),
+    )
 
 
 class QueueFile(Base):
@@ -294,8 +305,10 @@ class QueueFile(Base):
     login: Mapped[str | None] = mapped_column(Text)
     size_bytes: Mapped[int | None]
     recipient_count: Mapped[int | None]
-    # The queue file whose notification, or whose copy for one recipient, this one is.
+    # The queue file (of the same host) that this one comes from; how (`links.LinkKind`); and what says so.
     parent_queue_id: Mapped[str | None] = mapped_column(String(40))
+    link_kind: Mapped[str | None] = mapped_column(String(20))
+    link_evidence: Mapped[str | None] = mapped_column(String(20))
     # What was done with it as a whole (held, expired, removed, deleted, ...): recipients that the journal names later
     # begin in the state that follows from it.
     disposition: Mapped[str | None] = mapped_column(String(10))
@@ -304,6 +317,12 @@ class QueueFile(Base):
     __table_args__ = (
         UniqueConstraint("host", "instance", "queue_id", "born_at"),
         Index("ix_queue_files_queue_id", "queue_id"),
+        Index(
+            "ix_queue_files_parent_queue_id",
+            "parent_queue_id",
+            sqlite_where=text("parent_queue_id IS NOT NULL"),
+            postgresql_where=text("parent_queue_id IS NOT NULL"),
+        ),
     )
 
 
@@ -320,10 +339,16 @@ class Recipient(Base):
     number: Mapped[int | None]
     state: Mapped[str] = mapped_column(String(10))
     state_at: Mapped[dt.datetime]
+    # When the mail went on in another queue file of this machine: what becomes of the recipient is said there.
+    handed_on_at: Mapped[dt.datetime | None]
+    # When the queue manager last said that it does not try at the moment, why, and how often it said so: no attempts.
+    suspended_at: Mapped[dt.datetime | None]
+    suspended_because: Mapped[str | None] = mapped_column(Text)
+    suspensions: Mapped[int] = mapped_column(default=0)
     __table_args__ = (
         UniqueConstraint("queue_file_id", "address"),
         _one_of("state", RecipientState),
-        Index("ix_recipients_state_at", "state_at"),
+        Index("ix_recipients_state_at", "state", "state_at"),
     )
 
 
@@ -348,7 +373,7 @@ class Attempt(Base):
 
     __tablename__ = "attempts"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    recipient_id: Mapped[int] = mapped_column(ForeignKey("recipients.id"), index=True)
+    recipient_id: Mapped[int] = mapped_column(ForeignKey("recipients.id"))
     delivery_id: Mapped[int | None] = mapped_column(ForeignKey("deliveries.id"))
     attempted_at: Mapped[dt.datetime]
     service: Mapped[str] = mapped_column(String(100))
@@ -362,6 +387,9 @@ class Attempt(Base):
     text: Mapped[str] = mapped_column(Text)
     # The receiving server's own queue id, parsed out of its acknowledgement.
     remote_queue_id: Mapped[str | None] = mapped_column(Text)
+    # CRC-32 of what the line says: the same line read again, from whatever file, is the same row.
+    line_key: Mapped[int | None] = mapped_column(BigInteger)
+    __table_args__ = (Index("ix_attempts_line", "recipient_id", "attempted_at", "line_key", unique=True),)
 
 
 class Open(Base):
@@ -390,12 +418,18 @@ class ReadingPosition(Base):
     read_at: Mapped[dt.datetime]
     # Everything that was in the source at this time has been read.
     read_up_to: Mapped[dt.datetime | None]
+    # Of the last line: what stamps without year or zone are near to.
+    last_line_at: Mapped[dt.datetime | None]
+    # The journal's own name of the last line, where the source is journald.
+    cursor: Mapped[str | None] = mapped_column(Text)
 
 
 class OpenConversation(Base):
     """An smtp process in mid-conversation: what the reader must know again after a restart."""
 
     __tablename__ = "open_conversations"
+    # Who reads: this machine's name, or that of an import.
+    reader: Mapped[str] = mapped_column(String(255), primary_key=True)
     host: Mapped[str] = mapped_column(String(255), primary_key=True)
     service: Mapped[str] = mapped_column(String(100), primary_key=True)
     pid: Mapped[int] = mapped_column(primary_key=True)
@@ -412,6 +446,24 @@ class UnknownLine(Base):
     offset: Mapped[int] = mapped_column(BigInteger)
     read_at: Mapped[dt.datetime]
     line: Mapped[str] = mapped_column(Text)
+    # Whose line it is (`smtpd`); None: of no program that we know, or a journal's.
+    daemon: Mapped[str | None] = mapped_column(String(100))
+
+
+class LogGap(Base):
+    """Lines that the system log says it dropped: between the last line before and the report, evidence is missing."""
+
+    __tablename__ = "log_gaps"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    source: Mapped[str] = mapped_column(Text)
+    begins_at: Mapped[dt.datetime | None]
+    ends_at: Mapped[dt.datetime]
+    # None: the system log does not say how many.
+    lines: Mapped[int | None] = mapped_column(BigInteger)
+    text: Mapped[str] = mapped_column(Text)
+    line_key: Mapped[int] = mapped_column(BigInteger)
+    __table_args__ = (Index("ix_log_gaps_line", "ends_at", "host", "line_key", unique=True),)
 
 
 # --- outbox: written by notices -------------------------------------------------------------------------------------

@@ -3,18 +3,34 @@
 import contextlib
 import datetime as dt
 import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, func, not_, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, func, literal, null, or_, select
+from sqlalchemy.orm import Session, aliased
 
-from sendproof_core.addresses import address_key
+from sendproof_core import chains
+from sendproof_core.chains import ChainFile, ChainRecipient
 from sendproof_core.identity import SPLIT_SERVICE
-from sendproof_core.schema import Attempt, Delivery, Message, Open, QueueFile, Recipient, Refusal
+from sendproof_core.links import CONTINUES, LinkEvidence, LinkKind
+from sendproof_core.schema import (
+    Attempt,
+    BigId,
+    Delivery,
+    LogGap,
+    Message,
+    Open,
+    QueueFile,
+    Recipient,
+    Refusal,
+)
 from sendproof_core.states import RecipientState
 from sendproof_core.transcripts import (
     MACHINE,
     AttemptView,
     DialogueLine,
+    GapView,
+    HopView,
     MessageSummary,
     MessageView,
     OpenView,
@@ -23,29 +39,72 @@ from sendproof_core.transcripts import (
     Transcript,
 )
 
+# Of values in one IN (...): far below SQLite's 32,766 and PostgreSQL's 65,535.
+_AT_A_TIME = 10_000
+# From queue file to queue file: more is a loop.
+_DEPTH = 10
+# Queue files of one name that are looked at.
+_NAMESAKES = 100
+_GAPS = 50
+_GAPS_SPAN = dt.timedelta(days=30)
+
 
 def find_message(session: Session, text: str, account_id: int | None = None) -> uuid.UUID | None:
-    """The message with that id of ours, queue id, or Message-ID (with or without its angle brackets); the newest.
+    """The message with that name; the newest, if several have it.
 
+    Names are: our id, its Message-ID (with or without angle brackets), the queue id of any queue file that comes from
+    it (a copy, what a filter gave back, a bounce), and the queue id that the receiving server gave it.
     ``account_id``: only that account's messages; None: any.
     """
-    wanted: list[ColumnElement[bool]] = [
-        QueueFile.queue_id == text,
-        Message.message_id_header == text,
-        Message.message_id_header == f"<{text}>",
-    ]
+    wanted: list[ColumnElement[bool]] = [Message.message_id_header.in_((text, f"<{text}>"))]
     with contextlib.suppress(ValueError):  # no id of ours, so one of the others
         wanted.append(Message.id == uuid.UUID(text))
-    query = (
-        select(Message.id)
-        .join(QueueFile, QueueFile.message_id == Message.id, isouter=True)
-        .where(or_(*wanted))
-        .order_by(Message.submitted_at.desc())
-        .limit(1)
+    of_queue_id = _messages_of(session, QueueFile.queue_id == text)
+    found = _newest(session, or_(*wanted, Message.id.in_(of_queue_id)), account_id)
+    if found is not None:
+        return found
+    files = (
+        select(Recipient.queue_file_id)
+        .join(Attempt, Attempt.recipient_id == Recipient.id)
+        .where(Attempt.remote_queue_id == text)
+        .limit(_NAMESAKES)
     )
+    return _newest(session, Message.id.in_(_messages_of(session, QueueFile.id.in_(files))), account_id)
+
+
+def _newest(session: Session, wanted: ColumnElement[bool], account_id: int | None) -> uuid.UUID | None:
+    query = select(Message.id).where(wanted).order_by(Message.submitted_at.desc()).limit(1)
     if account_id is not None:
         query = query.where(Message.account_id == account_id)
     return session.scalar(query)
+
+
+def _messages_of(session: Session, wanted: ColumnElement[bool]) -> set[uuid.UUID]:
+    """The messages that queue files belong to, or come from: up the links to the first that the journal names."""
+    messages: set[uuid.UUID] = set()
+    climbing = session.scalars(select(QueueFile).where(wanted).limit(_NAMESAKES)).all()
+    for _ in range(_DEPTH):
+        messages.update(file.message_id for file in climbing if file.message_id is not None)
+        children = [file for file in climbing if file.message_id is None and file.parent_queue_id is not None]
+        if not children:
+            break
+        parents = [
+            session.scalar(
+                select(QueueFile)
+                .where(
+                    QueueFile.queue_id == child.parent_queue_id,
+                    QueueFile.host == child.host,
+                    QueueFile.id != child.id,
+                    # A short queue id has several lives: the one in which the child was born.
+                    QueueFile.born_at <= child.born_at,
+                )
+                .order_by(QueueFile.born_at.desc())
+                .limit(1)
+            )
+            for child in children
+        ]
+        climbing = [parent for parent in parents if parent is not None]
+    return messages
 
 
 def load_transcript(session: Session, message_id: uuid.UUID, account_id: int | None = None) -> Transcript | None:
@@ -53,30 +112,17 @@ def load_transcript(session: Session, message_id: uuid.UUID, account_id: int | N
     message = session.get(Message, message_id)
     if message is None or (account_id is not None and message.account_id != account_id):
         return None
-    queue_file = session.scalar(
-        select(QueueFile)
-        .where(QueueFile.message_id == message_id)
-        # Of a message that was split: the first one, not a copy.
-        .order_by(QueueFile.parent_queue_id.is_not(None), QueueFile.born_at)
-        .limit(1)
-    )
+    record = _load_chains(session, [message_id])
+    first = record.first_file(message_id)
     recipients: tuple[RecipientView, ...] = ()
-    if queue_file is not None:
+    gaps: tuple[GapView, ...] = ()
+    if first is not None:
+        found = record.ways(message_id)
         opens = _opens(session, message_id)
-        rows = session.execute(
-            select(Recipient, QueueFile)
-            .join(QueueFile, QueueFile.id == Recipient.queue_file_id)
-            .where(QueueFile.message_id == message_id)
-            .order_by(Recipient.number.is_(None), Recipient.number, Recipient.id)
-        )
-        found = [(recipient, of) for recipient, of in rows]
-        kept = _without_copied(found) if message.split else found
-        written = _as_written(found)
-        recipients = tuple(
-            _recipient(session, recipient, of, written.get(recipient.id, recipient.address), opens)
-            for recipient, of in kept
-        )
-    return Transcript(_message(message, queue_file), recipients)
+        attempts = _attempts(session, {step.id: step.file for way in found for step in way.steps})
+        recipients = tuple(_recipient(way, record.rows[way.last.id], attempts, opens) for way in found)
+        gaps = _gaps(session, first.host, message.submitted_at)
+    return Transcript(_message(message, first, gaps), recipients)
 
 
 def list_messages(
@@ -86,25 +132,13 @@ def list_messages(
     query = select(Message).where(Message.account_id == account_id)
     if before is not None:
         query = query.where(Message.submitted_at < before)
-    messages = session.scalars(query.order_by(Message.submitted_at.desc()).limit(limit)).all()
+    return summaries(session, session.scalars(query.order_by(Message.submitted_at.desc()).limit(limit)).all())
+
+
+def summaries(session: Session, messages: Sequence[Message]) -> tuple[MessageSummary, ...]:
+    """The lines of a list, in the order of ``messages``: a few queries for all of them."""
     ids = [message.id for message in messages]
-    states: dict[uuid.UUID | None, list[tuple[str, RecipientState]]] = {message_id: [] for message_id in ids}
-    found: dict[uuid.UUID | None, list[tuple[Recipient, QueueFile]]] = {message_id: [] for message_id in ids}
-    rows = session.execute(
-        select(Recipient, QueueFile)
-        .join(Recipient, Recipient.queue_file_id == QueueFile.id)
-        .where(QueueFile.message_id.in_(ids))
-        .order_by(Recipient.number.is_(None), Recipient.number, Recipient.id)
-    )
-    for recipient, queue_file in rows:
-        found[queue_file.message_id].append((recipient, queue_file))
-    for message in messages:
-        recipients = _without_copied(found[message.id]) if message.split else found[message.id]
-        written = _as_written(found[message.id])
-        states[message.id] = [
-            (written.get(recipient.id, recipient.address), RecipientState(recipient.state))
-            for recipient, _ in recipients
-        ]
+    record = _load_chains(session, ids)
     by_someone = select(Open.message_id).where(Open.message_id.in_(ids), Open.grade != MACHINE).distinct()
     opened = set(session.scalars(by_someone))
     return tuple(
@@ -112,7 +146,8 @@ def list_messages(
             message.id,
             message.submitted_at,
             message.subject,
-            tuple(states[message.id]),
+            # An alias that leads to several recipients is named once for each of their states.
+            tuple(dict.fromkeys((way.address, way.state) for way in record.ways(message.id))),
             message.id in opened,
             message.test_mode,
         )
@@ -139,46 +174,148 @@ def list_refusals(
     )
 
 
-def _without_copied(found: list[tuple[Recipient, QueueFile]]) -> list[tuple[Recipient, QueueFile]]:
-    """Of a message that was split: the recipients of the copies, and those of whom no copy is known yet."""
-    copies = [recipient for recipient, queue_file in found if queue_file.parent_queue_id is not None]
-    # A copy that was answered 451 is made again: the one that lives counts, else the newest.
-    newest: dict[tuple[int | None, str], int] = {}
-    for recipient, _ in sorted(found, key=_liveliness):
-        newest[recipient.number, address_key(recipient.address)] = recipient.id
-    numbers = {recipient.number for recipient in copies if recipient.number is not None}
-    addresses = {address_key(recipient.address) for recipient in copies}
-    return [
-        (recipient, queue_file)
-        for recipient, queue_file in found
-        if (
-            newest[recipient.number, address_key(recipient.address)] == recipient.id
-            if queue_file.parent_queue_id is not None
-            else recipient.number not in numbers
-            and address_key(recipient.final_address or recipient.address) not in addresses
+# --- chains of queue files ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Suspension:
+    """What a recipient's row has beside the columns that the chains need."""
+
+    state_at: dt.datetime
+    suspended_at: dt.datetime | None
+    suspended_because: str | None
+    suspensions: int
+
+
+@dataclass
+class _Chains:
+    """The queue files of some messages, their recipients, and what was said of those that were handed on."""
+
+    files: dict[uuid.UUID, dict[int, ChainFile]]
+    recipients: dict[int, list[ChainRecipient]]
+    rows: dict[int, _Suspension]
+    sent_texts: dict[int, list[str]]
+
+    def first_file(self, message_id: uuid.UUID) -> ChainFile | None:
+        """The one that was submitted: not a copy."""
+        files = [file for file in self.files.get(message_id, {}).values() if file.is_of_message]
+        return min(files, key=lambda file: (file.parent_id is not None, file.born_at), default=None)
+
+    def ways(self, message_id: uuid.UUID) -> list[chains.Way]:
+        """Where each of a message's recipients is now."""
+        files = list(self.files.get(message_id, {}).values())
+        recipients = [recipient for file in files for recipient in self.recipients.get(file.id, ())]
+        return chains.ways(files, recipients, self.sent_texts)
+
+
+def _load_chains(session: Session, message_ids: Sequence[uuid.UUID]) -> _Chains:
+    """Three queries for any number of messages; two where nothing was handed on."""
+    files = _load_files(session, message_ids)
+    by_id = {file.id: file for of_message in files.values() for file in of_message.values()}
+    recipients: dict[int, list[ChainRecipient]] = {}
+    rows: dict[int, _Suspension] = {}
+    columns = (
+        Recipient.id, Recipient.queue_file_id, Recipient.address, Recipient.final_address, Recipient.number,
+        Recipient.state, Recipient.state_at, Recipient.suspended_at, Recipient.suspended_because,
+        Recipient.suspensions,
+    )  # fmt: skip
+    for some in _portions(by_id):
+        for row in session.execute(select(*columns).where(Recipient.queue_file_id.in_(some))):
+            file = by_id[row.queue_file_id]
+            recipient = ChainRecipient(
+                row.id, file, row.address, row.final_address, row.number, RecipientState(row.state)
+            )
+            recipients.setdefault(file.id, []).append(recipient)
+            rows[row.id] = _Suspension(row.state_at, row.suspended_at, row.suspended_because, row.suspensions)
+    parents = {file.parent_id for file in by_id.values() if file.parent_id is not None}
+    handed = [recipient.id for parent_id in parents for recipient in recipients.get(parent_id, ())]
+    sent_texts: dict[int, list[str]] = {}
+    for some in _portions(handed):
+        said = select(Attempt.recipient_id, Attempt.text).where(
+            Attempt.recipient_id.in_(some), Attempt.status == "sent"
         )
-    ]
+        for recipient_id, text in session.execute(said):
+            sent_texts.setdefault(recipient_id, []).append(text)
+    return _Chains(files, recipients, rows, sent_texts)
 
 
-def _as_written(found: list[tuple[Recipient, QueueFile]]) -> dict[int, str]:
-    """By a copy's recipient: the address as the sender wrote it, where Postfix passed it on in another spelling."""
-    submitted = {recipient.number: recipient.address for recipient, of in found if of.parent_queue_id is None}
-    return {
-        recipient.id: submitted[recipient.number]
-        for recipient, of in found
-        if of.parent_queue_id is not None
-        and recipient.number in submitted
-        and address_key(submitted[recipient.number]) == address_key(recipient.address)
-    }
+def _load_files(session: Session, message_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[int, ChainFile]]:
+    """By message: the queue files that the journal names, and all that mail went on in from there."""
+    child, later, earlier = aliased(QueueFile), aliased(QueueFile), aliased(QueueFile)
+    columns = ("id", "host", "instance", "queue_id", "born_at", "parent_queue_id", "link_kind", "link_evidence")
+    chain = (
+        select(
+            QueueFile.message_id.label("root"),
+            *(getattr(QueueFile, name) for name in columns),
+            null().cast(BigId).label("parent_id"),
+            literal(0).label("depth"),
+        )
+        .where(QueueFile.message_id.in_(message_ids))
+        .cte("chain", recursive=True)
+    )
+    is_its_child = and_(
+        child.parent_queue_id == chain.c.queue_id,
+        child.host == chain.c.host,
+        child.id != chain.c.id,
+        child.link_kind.in_(sorted(CONTINUES)),
+        # A short queue id has several lives: the child's parent is the newest that was there at its birth, or else the
+        # first (the mail log has whole seconds).
+        ~exists().where(
+            later.host == chain.c.host,
+            later.queue_id == chain.c.queue_id,
+            later.born_at > chain.c.born_at,
+            later.born_at <= child.born_at,
+        ),
+        or_(
+            child.born_at >= chain.c.born_at,
+            ~exists().where(
+                earlier.host == chain.c.host, earlier.queue_id == chain.c.queue_id, earlier.born_at < chain.c.born_at
+            ),
+        ),
+    )
+    chain = chain.union(
+        select(
+            chain.c.root,
+            *(getattr(child, name) for name in columns),
+            chain.c.id.label("parent_id"),
+            (chain.c.depth + 1).label("depth"),
+        ).where(is_its_child, chain.c.depth < _DEPTH)
+    )
+    found: dict[uuid.UUID, dict[int, ChainFile]] = {}
+    parent_queue_ids: dict[int, str] = {}
+    for row in session.execute(select(chain).order_by(chain.c.depth, chain.c.id)):
+        files = found.setdefault(row.root, {})
+        known = files.get(row.id)
+        if known is None:
+            kind = LinkKind(row.link_kind) if row.link_kind else None
+            if row.parent_queue_id is not None:
+                parent_queue_ids[row.id] = row.parent_queue_id
+            files[row.id] = ChainFile(
+                row.id, row.host, row.instance, row.queue_id, row.born_at, row.parent_id, kind, row.link_evidence,
+                is_of_message=row.depth == 0,
+            )  # fmt: skip
+        elif known.parent_id is None and row.parent_id is not None:
+            files[row.id] = replace(known, parent_id=row.parent_id)
+    for files in found.values():
+        by_name = {(file.host, file.queue_id): file.id for file in files.values() if file.is_of_message}
+        for file in list(files.values()):
+            # Of a copy that the journal names, how it came about may not be written down.
+            parent_id = by_name.get((file.host, parent_queue_ids.get(file.id, "")))
+            if file.parent_id is None and file.kind is None and parent_id not in (None, file.id):
+                files[file.id] = replace(file, parent_id=parent_id)
+    return found
 
 
-def _liveliness(row: tuple[Recipient, QueueFile]) -> tuple[bool, bool, dt.datetime, int]:
-    recipient, queue_file = row
-    is_copy = queue_file.parent_queue_id is not None
-    return is_copy, recipient.state != RecipientState.CANCELLED.value, queue_file.born_at, recipient.id
+def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
+    everything = list(ids)
+    for begin in range(0, len(everything), _AT_A_TIME):
+        yield everything[begin : begin + _AT_A_TIME]
 
 
-def _message(message: Message, queue_file: QueueFile | None) -> MessageView:
+# --- rows to values -------------------------------------------------------------------------------------------------
+
+
+def _message(message: Message, queue_file: ChainFile | None, gaps: tuple[GapView, ...]) -> MessageView:
     return MessageView(
         id=message.id,
         account_id=message.account_id,
@@ -198,7 +335,18 @@ def _message(message: Message, queue_file: QueueFile | None) -> MessageView:
         queued_at=queue_file.born_at if queue_file else None,
         wire_edits=tuple(message.wire_edits),
         test_mode=message.test_mode,
+        gaps=gaps,
     )
+
+
+def _gaps(session: Session, host: str, since: dt.datetime) -> tuple[GapView, ...]:
+    rows = session.scalars(
+        select(LogGap)
+        .where(LogGap.host == host, LogGap.ends_at >= since, LogGap.ends_at <= since + _GAPS_SPAN)
+        .order_by(LogGap.ends_at, LogGap.id)
+        .limit(_GAPS)
+    )
+    return tuple(GapView(row.host, row.source, row.begins_at, row.ends_at, row.lines, row.text) for row in rows)
 
 
 def _opens(session: Session, message_id: uuid.UUID) -> dict[int, list[OpenView]]:
@@ -210,38 +358,110 @@ def _opens(session: Session, message_id: uuid.UUID) -> dict[int, list[OpenView]]
 
 
 def _recipient(
-    session: Session, row: Recipient, queue_file: QueueFile, address: str, opens: dict[int, list[OpenView]]
+    way: chains.Way, row: _Suspension, attempts: dict[int, list[AttemptView]], opens: dict[int, list[OpenView]]
 ) -> RecipientView:
-    attempts = session.execute(
-        select(Attempt, Delivery)
-        .join(Delivery, Delivery.id == Attempt.delivery_id, isouter=True)
-        # That a copy was made is no attempt at the recipient.
-        .where(
-            Attempt.recipient_id == row.id, not_(Attempt.service.endswith(SPLIT_SERVICE) & (Attempt.status == "sent"))
-        )
-        .order_by(Attempt.attempted_at, Attempt.id)
-    )
-    own_opens = opens.get(row.number, []) if row.number else []
+    tried: list[AttemptView] = []
+    hops: list[HopView] = []
+    for step, following in zip(way.steps, (*way.steps[1:], None), strict=True):
+        for attempt in attempts.get(step.id, ()):
+            if _is_handed_on(attempt, step, following):
+                hops += _handed_on(attempt, step.file) if following is None else []
+            elif not _is_own_business(attempt, following):
+                tried.append(attempt)
+        if following is not None:
+            hops.append(_hop(step.file, following.file))
+    own_opens = opens.get(way.number, []) if way.number else []
     return RecipientView(
-        id=row.id,
-        address=address,
-        final_address=row.final_address,
-        state=RecipientState(row.state),
+        id=way.last.id,
+        address=way.address,
+        final_address=way.final_address,
+        state=way.state,
         state_at=row.state_at,
-        attempts=tuple(_attempt(attempt, delivery) for attempt, delivery in attempts),
+        attempts=tuple(sorted(tried, key=lambda attempt: attempt.at)),
         opens=tuple(sorted([*own_opens, *opens.get(0, [])], key=lambda view: view.at)),
-        copy_queue_id=queue_file.queue_id if queue_file.parent_queue_id is not None else None,
+        hops=tuple(hops),
+        queued_at=way.last.file.born_at if len(way.steps) > 1 else None,
+        suspended_at=row.suspended_at,
+        suspended_because=row.suspended_because,
+        suspensions=row.suspensions,
     )
 
 
-def _attempt(attempt: Attempt, delivery: Delivery | None) -> AttemptView:
-    dialogue: tuple[DialogueLine, ...] = ()
-    troubles: tuple[str, ...] = ()
-    if delivery is not None:
-        dialogue = tuple(
+_NOT_DONE = (RecipientState.QUEUED, RecipientState.DEFERRED, RecipientState.HELD, RecipientState.UNKNOWN)
+
+
+def _is_handed_on(attempt: AttemptView, step: ChainRecipient, following: ChainRecipient | None) -> bool:
+    """Whether "sent" means that we took the mail over ourselves: never a delivery."""
+    if attempt.status != "sent":
+        return False
+    if following is not None or attempt.service.endswith(SPLIT_SERVICE) or attempt.reply.startswith("forwarded as "):
+        return True
+    return step.state in _NOT_DONE and not attempt.reply.startswith(chains.DELIVERED_HERE)
+
+
+def _is_own_business(attempt: AttemptView, following: ChainRecipient | None) -> bool:
+    """Whether it was only our own service for copies that could not take it yet."""
+    return following is not None and attempt.service.endswith(SPLIT_SERVICE)
+
+
+def _hop(parent: ChainFile, child: ChainFile) -> HopView:
+    kind = child.kind or LinkKind.COPY
+    return HopView(
+        child.born_at, kind, parent.queue_id, child.queue_id, child.evidence, parent.instance, child.instance
+    )
+
+
+def _handed_on(attempt: AttemptView, parent: ChainFile) -> list[HopView]:
+    """What a status line says of queue files of which nothing more is known."""
+    kind, evidence = LinkKind.FILTER, LinkEvidence.QUEUED_AS
+    if attempt.reply.startswith("forwarded as "):
+        kind, evidence = LinkKind.FORWARD, LinkEvidence.FORWARDED_AS
+    elif attempt.service.endswith(SPLIT_SERVICE):
+        kind = LinkKind.COPY
+    return [
+        HopView(attempt.at, kind, parent.queue_id, queue_id, evidence, parent.instance)
+        for queue_id in chains.named_queue_ids(attempt.reply)
+    ]
+
+
+def _attempts(session: Session, files: dict[int, ChainFile]) -> dict[int, list[AttemptView]]:
+    """By recipient, oldest first. ``files``: by recipient. Conversations are shared, and read once."""
+    found: list[Attempt] = []
+    for some in _portions(files):
+        found += session.scalars(select(Attempt).where(Attempt.recipient_id.in_(some)))
+    conversations: dict[int, _Conversation] = {}
+    for some in _portions({attempt.delivery_id for attempt in found if attempt.delivery_id is not None}):
+        for delivery in session.scalars(select(Delivery).where(Delivery.id.in_(some))):
+            conversations[delivery.id] = _conversation(delivery)
+    views: dict[int, list[AttemptView]] = {}
+    for attempt in sorted(found, key=lambda attempt: (attempt.attempted_at, attempt.id)):
+        conversation = conversations.get(attempt.delivery_id or 0, _SILENCE)
+        view = _attempt(attempt, conversation, files[attempt.recipient_id].queue_id)
+        views.setdefault(attempt.recipient_id, []).append(view)
+    return views
+
+
+@dataclass(frozen=True)
+class _Conversation:
+    tls: str | None
+    troubles: tuple[str, ...]
+    dialogue: tuple[DialogueLine, ...]
+
+
+_SILENCE = _Conversation(None, (), ())
+
+
+def _conversation(delivery: Delivery) -> _Conversation:
+    return _Conversation(
+        delivery.tls,
+        tuple(text for _, text in delivery.troubles),
+        tuple(
             DialogueLine(dt.datetime.fromisoformat(at), speaker == "S", text) for at, speaker, text in delivery.dialogue
-        )
-        troubles = tuple(text for _, text in delivery.troubles)
+        ),
+    )
+
+
+def _attempt(attempt: Attempt, conversation: _Conversation, queue_id: str) -> AttemptView:
     return AttemptView(
         at=attempt.attempted_at,
         status=attempt.status,
@@ -251,7 +471,9 @@ def _attempt(attempt: Attempt, delivery: Delivery | None) -> AttemptView:
         delays_seconds=tuple(attempt.delays_seconds),
         reply=attempt.text,
         remote_queue_id=attempt.remote_queue_id,
-        tls=delivery.tls if delivery else None,
-        troubles=troubles,
-        dialogue=dialogue,
+        tls=conversation.tls,
+        troubles=conversation.troubles,
+        dialogue=conversation.dialogue,
+        service=attempt.service,
+        queue_id=queue_id,
     )

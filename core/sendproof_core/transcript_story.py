@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from sendproof_core import conversation, remote_reply, wording
 from sendproof_core.conversation import ConversationLine
 from sendproof_core.hostile_text import visible
+from sendproof_core.links import LinkEvidence, LinkKind
 from sendproof_core.queue_times import QueueTimes
 from sendproof_core.states import RecipientState
-from sendproof_core.transcript_answer import Case, answer
-from sendproof_core.transcripts import AttemptView, MessageView, OpenView, RecipientView, Transcript
+from sendproof_core.transcript_answer import Case, answer, gap_words
+from sendproof_core.transcripts import AttemptView, HopView, MessageView, OpenView, RecipientView, Transcript
 from sendproof_core.wording import ReadersTime, counted
 
 _OPENS_SHOWN = 8
@@ -63,6 +64,7 @@ class EntryKind(enum.StrEnum):
     SUBMITTED = "submitted"
     SIGNED = "signed"
     QUEUED = "queued"
+    HANDED_ON = "handed-on"
     ATTEMPT = "attempt"
     TROUBLE = "trouble"
     ACCEPTED = "accepted"
@@ -97,14 +99,19 @@ class Story:
     """Everything that is said of one recipient.
 
     ``answer``: sentences; the first answers "did it arrive?". ``words``: the reply that it rests on, line by line,
-    where that refuses or puts off. ``reference``: the receiving server's queue id. ``advice``: what to do.
+    where that refuses or puts off. ``receipt``: the reply that took the message over, line by line, ``receiver``: what
+    kind of server speaks so, ``reference``: that server's queue id. ``advice``: what to do. ``leads_to``: the address
+    behind the one that the sender wrote.
     """
 
     address: str
+    leads_to: str | None
     label: StateLabel
     about: str
     answer: tuple[str, ...]
     words: tuple[str, ...]
+    receipt: tuple[str, ...]
+    receiver: str | None
     reference: str | None
     proof_title: str
     proof: str
@@ -127,17 +134,20 @@ def tell(
     said = answer(case)
     return Story(
         address=visible(recipient.address),
+        leads_to=visible(recipient.final_address) if recipient.final_address else None,
         label=state_label(recipient.state, test_mode=message.test_mode),
         about=about(message, zone),
         answer=said.sentences,
         words=tuple(visible(line) for line in said.words),
+        receipt=tuple(visible(line) for line in said.receipt.lines) if said.receipt else (),
+        receiver=said.receipt.receiver.value if said.receipt and said.receipt.receiver else None,
         reference=visible(said.reference) if said.reference else None,
         proof_title=said.proof_title,
         proof=said.proof,
         advice=said.advice,
         timeline=tuple(_timeline(case)),
         conversations=tuple(_conversations(case)),
-        evidence=_evidence(case),
+        evidence=evidence(case),
     )
 
 
@@ -155,18 +165,78 @@ def about(message: MessageView, zone: dt.tzinfo) -> str:
 
 def _timeline(case: Case) -> Iterator[Entry]:
     yield from _way_in(case)
-    opens = list(_opens(case))
+    happened, opens = _what_happened(case), list(_opens(case))
+    last = happened[-1][0] if happened else None
+    # What comes next belongs to what was tried last; who opened it afterwards stands below.
+    before = [(view.at, [view]) for view in opens if view.at and last and view.at < last]
+    for _, entries in sorted((*happened, *before), key=_moment):
+        yield from entries
+    yield from _what_follows(case)
+    yield from opens[len(before) :]
+
+
+_Happened = tuple[dt.datetime, list[Entry]]
+
+
+def _moment(happened: _Happened) -> dt.datetime:
+    return happened[0]
+
+
+def _what_happened(case: Case) -> list[_Happened]:
+    """Attempts, and what went on from queue file to queue file, as it came."""
+    moments: list[_Happened] = []
     number = 0
     for attempt in case.recipient.attempts:
-        while opens and opens[0].at is not None and opens[0].at < attempt.at:
-            yield opens.pop(0)
         if attempt in case.tried:
             number += 1
-            yield from _attempt(case, attempt, number)
+            moments.append((attempt.at, list(_attempt(case, attempt, number))))
         else:
-            yield _entry(case, EntryKind.ATTEMPT, attempt.at, "not tried", "Postfix lets that server rest for a while")
-    yield from _what_follows(case)
-    yield from opens
+            rests = _entry(case, EntryKind.ATTEMPT, attempt.at, "not tried", _RESTS)
+            moments.append((attempt.at, [rests]))
+    moments += [(hop.at, [_hop(case, hop)]) for hop in case.recipient.hops if hop.kind is not LinkKind.COPY]
+    if case.recipient.suspended_at is not None:
+        moments.append((case.recipient.suspended_at, [_suspended(case, case.recipient.suspended_at)]))
+    return sorted(moments, key=_moment)
+
+
+_RESTS = "Postfix lets that server rest for a while"
+
+
+def _suspended(case: Case, at: dt.datetime) -> Entry:
+    recipient = case.recipient
+    why = remote_reply.read(recipient.suspended_because or "")
+    times = f"said {counted(recipient.suspensions, 'time')}, last now" if recipient.suspensions > 1 else ""
+    detail = (_RESTS, *(visible(line) for line in why.lines), times)
+    return _entry(case, EntryKind.DEFERRED, at, "not tried", *(line for line in detail if line))
+
+
+_EVIDENCE = {
+    LinkEvidence.ORIGINAL_QUEUE_ID: "shown by orig_queue_id= in the mail log",
+    LinkEvidence.JOURNAL: "shown by the milter's journal",
+    LinkEvidence.QUEUED_AS: 'shown by the reply "queued as" in the mail log',
+    LinkEvidence.FILTER_LINE: "shown by the filter's own line in the mail log",
+    LinkEvidence.FORWARDED_AS: 'shown by "forwarded as" in the mail log',
+    LinkEvidence.ORIGINAL_ID: "shown by orig_id= in the mail log",
+}
+
+
+def _hop(case: Case, hop: HopView) -> Entry:
+    queue_id = visible(hop.queue_id)
+    match hop.kind:
+        case LinkKind.FORWARD:
+            to = f" to {visible(case.recipient.final_address)}" if case.recipient.final_address else ""
+            label, words = "forwarded", f"as {queue_id}{to}"
+        case LinkKind.REQUEUE:
+            label, words = "requeued", f"put back into the queue by an administrator as {queue_id}"
+        case _ if hop.instance and hop.instance != hop.from_instance:
+            label, words = "handed on", f"to another part of our mail server ({visible(hop.instance)}), as {queue_id}"
+        case _:
+            label, words = "filtered", f"handed to a content filter, which gave it back as {queue_id}"
+    return _entry(case, EntryKind.HANDED_ON, hop.at, label, words, *_shown_by(hop))
+
+
+def _shown_by(hop: HopView) -> tuple[str, ...]:
+    return (_EVIDENCE[LinkEvidence(hop.evidence)],) if hop.evidence in set(_EVIDENCE) else ()
 
 
 def _way_in(case: Case) -> Iterator[Entry]:
@@ -195,9 +265,10 @@ def _way_in(case: Case) -> Iterator[Entry]:
         later = message.queued_at if message.queued_at and message.queued_at > message.submitted_at else None
         on = f" on {visible(message.host)}" if message.host else ""
         yield _entry(case, EntryKind.QUEUED, later, "queued", f"{visible(message.queue_id)}{on}")
-    if case.recipient.copy_queue_id:
-        own = f"{visible(case.recipient.copy_queue_id)}, a copy for this recipient alone"
-        yield _entry(case, EntryKind.QUEUED, None, "copied", own)
+    for hop in case.recipient.hops:
+        if hop.kind is LinkKind.COPY:
+            own = f"{visible(hop.queue_id)}, a copy for this recipient alone"
+            yield _entry(case, EntryKind.QUEUED, None, "copied", own, *_shown_by(hop))
 
 
 # The names are the milter's, in its journal.
@@ -271,9 +342,8 @@ def _delays(attempt: AttemptView) -> tuple[str, ...]:
 def _what_follows(case: Case) -> Iterator[Entry]:
     recipient = case.recipient
     match recipient.state:
-        case RecipientState.DEFERRED if recipient.attempts:
-            last = recipient.attempts[-1]
-            due = case.times.minute(case.queue_times.next_attempt(last.at, last.delay_seconds))
+        case RecipientState.DEFERRED if case.next_attempt is not None:
+            due = case.times.minute(case.next_attempt)
             gives_up = case.times.about(case.queue_times.gives_up(case.born))
             yield _entry(case, EntryKind.NEXT, None, "next attempt", f"{due} (about), giving up {gives_up}")
         case RecipientState.EXPIRED:
@@ -326,7 +396,8 @@ def _conversations(case: Case) -> Iterator[Conversation]:
             yield Conversation(f"attempt {number}", conversation.as_spoken(attempt, case.message.size_bytes))
 
 
-def _evidence(case: Case) -> str:
+def evidence(case: Case) -> str:
+    """What the story rests on, and whether something of it is missing."""
     message = case.message
     parts = [f"1 line of the milter's journal{case.of_host} (message {message.id})"]
     if message.queue_id:
@@ -335,9 +406,29 @@ def _evidence(case: Case) -> str:
         )
         spoken = sum(len(attempt.dialogue) for attempt in case.tried)
         dialogue = f" and {counted(spoken, 'line')} of dialogue" if spoken else ""
-        copied = f", copied as {visible(case.recipient.copy_queue_id)}" if case.recipient.copy_queue_id else ""
-        parts.append(f"{statuses}{dialogue} of its mail log (queue id {visible(message.queue_id)}{copied})")
-    return f"{', '.join(parts)}. {_times_are(case)}"
+        went_on = "".join(f", then {visible(hop.queue_id)}" for hop in case.recipient.hops)
+        parts.append(f"{statuses}{dialogue} of its mail log (queue id {visible(message.queue_id)}{went_on})")
+    return f"{', '.join(parts)}. {_missing(case)} {_times_are(case)}"
+
+
+_WAITING = (RecipientState.QUEUED, RecipientState.DEFERRED, RecipientState.HELD)
+
+
+def _missing(case: Case) -> str:
+    """Whether the record has all that there was."""
+    recipient = case.recipient
+    is_unknown = recipient.state is RecipientState.UNKNOWN
+    is_unproved = recipient.state in (RecipientState.DELIVERED, RecipientState.BOUNCED) and not recipient.attempts
+    if is_unknown or is_unproved:
+        gap = gap_words(case, case.silent_gaps)
+        return f"What followed is missing: {gap}." if gap else "What followed is missing."
+    is_waiting = recipient.state in _WAITING
+    until = case.now if is_waiting else recipient.state_at
+    if gap := gap_words(case, case.gaps_between(case.message.submitted_at, until)):
+        return f"Lines may be missing: {gap}."
+    if recipient.state is RecipientState.DEFERRED and case.is_overdue:
+        return "The attempt that was due is missing."
+    return "Nothing is missing so far." if is_waiting else "Nothing is missing."
 
 
 def _times_are(case: Case) -> str:

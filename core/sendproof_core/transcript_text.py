@@ -29,7 +29,7 @@ def render(story: Story, *, width: int = 110) -> str:
 
 
 def _head(story: Story, width: int) -> list[str]:
-    to = f"To {story.address}"
+    to = f"To {story.address}" + (f", which leads to {story.leads_to}" if story.leads_to else "")
     gap = width - 1 - len(to) - len(story.label.text)
     first = [f"{to}{' ' * gap}{story.label.text}"] if gap >= 2 else [*_wrapped(to, width), story.label.text]
     return [*first, *_wrapped(story.about, width)]
@@ -37,8 +37,11 @@ def _head(story: Story, width: int) -> list[str]:
 
 def _answer(story: Story, width: int) -> list[str]:
     lines = [line for sentence in story.answer for line in _wrapped(sentence, width)]
+    for number, words in enumerate(story.receipt):
+        lines += _wrapped(words if number else f"Their receipt: {words}", width, "  " if number else "")
     if story.reference:
-        lines += _wrapped(f"Their reference: {story.reference}   (search for it in their mail log)", width)
+        of = f", the server speaks like {story.receiver}" if story.receiver else ""
+        lines += _wrapped(f"Their reference: {story.reference}   (search for it in their mail log{of})", width)
     for words in story.words:
         lines += _wrapped(words, width, "  ")
     return lines

@@ -5,8 +5,12 @@
 
 import datetime as dt
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sendproof_core import receipt
+from sendproof_core.addresses import address_key
+from sendproof_core.links import LinkKind
+from sendproof_core.receipt import Receipt
 from sendproof_core.states import RecipientState
 
 # The grade of an open that says nothing about a person.
@@ -24,7 +28,10 @@ class DialogueLine:
 
 @dataclass(frozen=True)
 class AttemptView:
-    """One attempt at one recipient. ``troubles``: other servers that failed before this one answered."""
+    """One attempt at one recipient. ``troubles``: other servers that failed before this one answered.
+
+    ``service``: who of our Postfix tried, as the log tags it; ``queue_id``: which queue file held the mail then.
+    """
 
     at: dt.datetime
     status: str
@@ -37,6 +44,39 @@ class AttemptView:
     tls: str | None
     troubles: tuple[str, ...]
     dialogue: tuple[DialogueLine, ...]
+    service: str = ""
+    queue_id: str | None = None
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """The receiving server's acknowledgement; None where the mail was not taken over by a server."""
+        return receipt.read(self.reply, self.relay) if self.status == "sent" else None
+
+
+@dataclass(frozen=True)
+class HopView:
+    """The mail went on in another queue file of ours. ``evidence``: a `links.LinkEvidence`, what says so."""
+
+    at: dt.datetime
+    kind: LinkKind
+    from_queue_id: str
+    queue_id: str
+    evidence: str | None
+    # Postfix instances, where the log names them.
+    from_instance: str = ""
+    instance: str = ""
+
+
+@dataclass(frozen=True)
+class GapView:
+    """Lines that the system log says it dropped. ``begins_at``: None if unknown; so is ``lines``."""
+
+    host: str
+    source: str
+    begins_at: dt.datetime | None
+    ends_at: dt.datetime
+    lines: int | None
+    text: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +91,10 @@ class OpenView:
 
 @dataclass(frozen=True)
 class RecipientView:
-    """One recipient's transcript."""
+    """One recipient's transcript. ``address``: as the sender wrote it, ``final_address``: where that leads.
+
+    An alias that leads to several recipients is as many of these, with one ``address``.
+    """
 
     id: int
     address: str
@@ -60,8 +103,19 @@ class RecipientView:
     state_at: dt.datetime
     attempts: tuple[AttemptView, ...]
     opens: tuple[OpenView, ...]
-    # Of the recipient's own copy, if Postfix made one; else the message's counts.
-    copy_queue_id: str | None = None
+    # From queue file to queue file, oldest first.
+    hops: tuple[HopView, ...] = ()
+    # Since when Postfix counts the age of the queue file that holds it now; None: the message's.
+    queued_at: dt.datetime | None = None
+    # When the queue manager last said that it does not try at the moment, why, and how often it said so: no attempts.
+    suspended_at: dt.datetime | None = None
+    suspended_because: str | None = None
+    suspensions: int = 0
+
+    @property
+    def copy_queue_id(self) -> str | None:
+        """The queue id of the recipient's own copy, if Postfix made one."""
+        return next((hop.queue_id for hop in reversed(self.hops) if hop.kind is LinkKind.COPY), None)
 
 
 @dataclass(frozen=True)
@@ -88,6 +142,8 @@ class MessageView:
     # What was changed so that no server on the way has to, or why that could not be.
     wire_edits: tuple[str, ...] = ()
     test_mode: bool = False
+    # Of the mail log of ``host``, since the message was submitted; oldest first.
+    gaps: tuple[GapView, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +152,15 @@ class Transcript:
 
     message: MessageView
     recipients: tuple[RecipientView, ...]
+
+    def only(self, key: str) -> "Transcript":
+        """Without the recipients whose address, as written or behind an alias, has another `addresses.address_key`."""
+        chosen = (
+            recipient
+            for recipient in self.recipients
+            if key in {address_key(address) for address in (recipient.address, recipient.final_address) if address}
+        )
+        return replace(self, recipients=tuple(chosen))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from functools import lru_cache
 # Anonymised logs put other letters in, so any word with a digit will do, and words such as `warning` will not.
 _QUEUE_ID = re.compile(r"[0-9A-F]{5,40}|(?=[A-Za-z]*[0-9])[0-9A-Za-z]{5,40}")
 _BASE_52 = {character: value for value, character in enumerate("0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz")}
+_PAIRS = {one + other: 52 * _BASE_52[one] + _BASE_52[other] for one in _BASE_52 for other in _BASE_52}
+_PAIR = 52 * 52
+_SECOND = 1_000_000
 _SECOND_DIGITS = 6
 _MICROSECOND_DIGITS = 4
 # Long ids came with Postfix 2.9 (2012); what decodes to an earlier moment is no long id.
@@ -31,12 +34,22 @@ def birth(queue_id: str) -> dt.datetime | None:
     head, separator, inode = queue_id.rpartition("z")
     if not separator or not inode or len(head) < _SECOND_DIGITS + _MICROSECOND_DIGITS:
         return None
-    seconds = _number(head[:-_MICROSECOND_DIGITS])
-    microseconds = _number(head[-_MICROSECOND_DIGITS:])
-    if seconds is None or microseconds is None or microseconds >= 1_000_000 or seconds > _LAST_SECOND:
+    second = _second(head[:-_MICROSECOND_DIGITS])
+    high, low = _PAIRS.get(head[-_MICROSECOND_DIGITS:-2]), _PAIRS.get(head[-2:])
+    if second is None or high is None or low is None:
         return None
-    born = dt.datetime.fromtimestamp(seconds, dt.UTC).replace(microsecond=microseconds)
-    return born if born >= _FIRST_LONG_ID else None
+    microseconds = high * _PAIR + low
+    return second.replace(microsecond=microseconds) if microseconds < _SECOND else None
+
+
+@lru_cache(maxsize=1024)
+def _second(digits: str) -> dt.datetime | None:
+    """Many queue files are made within a second."""
+    seconds = _number(digits)
+    if seconds is None or seconds > _LAST_SECOND:
+        return None
+    second = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    return second if second >= _FIRST_LONG_ID else None
 
 
 def _number(digits: str) -> int | None:

@@ -16,6 +16,13 @@ class LogparserSettings:
         "Postfix's log files (maillog_file, or the system log's mail.log).", default=()
     )
     journals: tuple[Path, ...] = setting("The journals of the milter and the site on this machine.", default=())
+    journald: bool = setting(
+        "Read the mail facility of systemd's journal, by journalctl; for a Postfix that logs nowhere else.",
+        default=False,
+    )
+    journald_directory: str = setting(
+        "Where journal files are that are not this machine's own; empty: the system's journal.", default=""
+    )
     poll_seconds: float = setting(
         "How often to look at the files when no notification of a change came.", default=1.0, at_least=0.05, at_most=60
     )
@@ -31,3 +38,9 @@ class LogparserSettings:
     host_labels: tuple[str, ...] = setting(
         "Other names under which the mail log speaks of this machine than the first label of [host] name.", default=()
     )
+    own_addresses: tuple[str, ...] = setting(
+        "This machine's addresses beside the loopback ones, to which Postfix hands mail that comes back: content"
+        " filters, other Postfix instances.",
+        default=(),
+    )
+    metrics: str = setting("host:port where Prometheus finds the numbers at /metrics; empty: nowhere.", default="")

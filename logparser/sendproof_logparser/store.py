@@ -1,89 +1,57 @@
 """The record's rows and the reading positions: one transaction for each batch, or nothing of it.
 
-The only SQL of the logparser. Decides nothing: `queue_file` says what changes do. A batch that cannot be stored as a
-whole is stored line by line inside the same transaction, and a line that still cannot becomes an unknown line.
+The only SQL of the logparser that writes. Decides nothing: `queue_file` says what facts do. A batch that cannot be
+stored as a whole is stored line by line inside the same transaction, and a line that still cannot becomes an unknown
+line.
 """
 
+import contextlib
 import datetime as dt
+import functools
+import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import Table, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import delete, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from sendproof_core.database import Database
+from sendproof_core import log_health
+from sendproof_core.database import Database, FixedStatements
 from sendproof_core.errors import UserError
-from sendproof_core.identity import QueueFileKey
-from sendproof_core.journal_records import Admitted, Copied
-from sendproof_core.schema import (
-    Attempt,
-    Base,
-    Delivery,
-    Message,
-    Open,
-    OpenConversation,
-    QueueFile,
-    ReadingPosition,
-    Recipient,
-    Refusal,
-    UnknownLine,
-)
+from sendproof_core.schema import OpenConversation, ReadingPosition
 from sendproof_core.states import RecipientState
-from sendproof_logparser import record_rows
-from sendproof_logparser.grammar import Disposition
+from sendproof_logparser.batch import Batch, Gap, Portion, Unknown
+from sendproof_logparser.events import SubmissionRefused
+from sendproof_logparser.local_relay import LocalRelays
 from sendproof_logparser.position import Position
-from sendproof_logparser.queue_file import QueueFileCopy, QueueFiles, RecipientCopy
-from sendproof_logparser.transcript import (
-    Attempted,
-    Change,
-    DeliveryKey,
-    ProcessKey,
-    QueueFileDisposed,
-    QueueFileFacts,
+from sendproof_logparser.process import Process
+from sendproof_logparser.queue_file import QueueFileCopy, QueueFiles, RecipientCopy, Refusal, Wanted
+from sendproof_logparser.record_rows import (
+    ATTEMPT_COLUMNS,
+    DELIVERY_COLUMNS,
+    DELIVERY_GROWS,
+    GAP_COLUMNS,
+    MESSAGE_COLUMNS,
+    OPEN_COLUMNS,
+    QUEUE_FILE_COLUMNS,
+    RECIPIENT_COLUMNS,
+    REFUSAL_COLUMNS,
+    UNKNOWN_LINE_COLUMNS,
+    Rows,
+    address_of,
 )
+from sendproof_logparser.transcript import Conversation, Conversations, Fact, Note
 
-# Of values in one IN (...): far below SQLite's 32,766 and PostgreSQL's 65,535.
-_AT_A_TIME = 1_000
-# Nothing was heard of a recipient for this much longer than Postfix keeps trying.
-_SILENCE = dt.timedelta(days=1)
+# Of values in one IN (...).
+_AT_A_TIME = 500
+# Between the two passes of a milter's refusal: its journal line and Postfix's line of it.
+_AT_ONCE = dt.timedelta(minutes=5)
+# smtpd and Dovecot both speak of a failed sign-in; smtpd waits a little before it does (smtpd_sasl_service).
+_SIGN_IN_LASTS = dt.timedelta(seconds=10)
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What one line says: changes, or nothing that any rule knows (``is_unknown``)."""
-
-    source: str
-    offset: int
-    raw: bytes
-    changes: Sequence[Change] = ()
-    is_unknown: bool = False
-
-
-@dataclass(frozen=True)
-class SourceProgress:
-    """Where a source's next line is, and how many lines of it were read before and are read now."""
-
-    source: str
-    position: Position
-    lines_before: int
-    lines_read: int
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one round of reading gives. ``conversations``: those touched; None: ended."""
-
-    now: dt.datetime
-    lines: list[Line]
-    # What the conversations still open have learned since their status lines
-    closing_changes: list[Change] = field(default_factory=list)
-    conversations: dict[ProcessKey, dict[str, Any] | None] = field(default_factory=dict)
-    progress: list[SourceProgress] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -92,6 +60,16 @@ class StoredPosition:
 
     position: Position
     lines_read: int
+    last_line_at: dt.datetime | None
+
+
+@dataclass
+class Written:
+    """How many rows of which kind a batch has added."""
+
+    rows: int = 0
+    attempts: int = 0
+    unknown_lines: int = 0
 
 
 class DatabaseAway(Exception):
@@ -101,11 +79,15 @@ class DatabaseAway(Exception):
 class Store:
     """One logparser's part of the record."""
 
-    def __init__(self, database: Database, reader: str) -> None:
-        """``reader``: this machine's name, which tells our open conversations from other machines'."""
+    def __init__(self, database: Database, reader: str, host: str, own_addresses: Iterable[str] = ()) -> None:
+        """``reader``: whose open conversations are ours: this machine's name, or an import's.
+
+        ``host``: this machine's name. ``own_addresses``: see `LocalRelays`.
+        """
         self._database = database
         self._reader = reader
-        self._delivery_ids: dict[DeliveryKey, int] = {}
+        self._host = host
+        self._relays = LocalRelays(own_addresses)
 
     def load_position(self, source: str) -> StoredPosition | None:
         """How far a source was read; None if never."""
@@ -113,24 +95,20 @@ class Store:
             row = session.get(ReadingPosition, source)
             if row is None:
                 return None
-            position = Position(row.fingerprint, row.fingerprint_octets, row.inode, row.offset)
-            return StoredPosition(position, row.lines_read)
+            position = Position(row.fingerprint, row.fingerprint_octets, row.inode, row.offset, row.cursor)
+            return StoredPosition(position, row.lines_read, row.last_line_at)
 
-    def load_conversations(self) -> dict[ProcessKey, dict[str, Any]]:
-        """The conversations that were open at the last commit."""
-        found = {}
+    def load_conversations(
+        self, conversations: Conversations, identify: Callable[[str, str, int], Process | None]
+    ) -> None:
+        """Take up what was open at the last commit."""
         with self._database.reading() as session:
-            for row in session.scalars(select(OpenConversation)):
-                if row.state.get("reader") != self._reader:
-                    continue
-                process = ProcessKey(row.host, row.service, row.pid)
-                found[process] = row.state["conversation"]
-                if row.state["delivery_id"] is not None:
-                    key = DeliveryKey(process, row.state["conversation"]["number"])
-                    self._delivery_ids[key] = row.state["delivery_id"]
-        return found
+            for row in session.scalars(select(OpenConversation).where(OpenConversation.reader == self._reader)):
+                process = identify(row.host, row.service, row.pid)
+                if process is not None:
+                    conversations.restore(process, row.state["conversation"], row.state["delivery_id"])
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch) -> Written:
         """Store a batch: all of it, or nothing.
 
         Raises:
@@ -139,19 +117,14 @@ class Store:
         """
         try:
             try:
-                delivery_ids = self._write(batch, _apply_together)
+                return self._write(batch, line_by_line=False)
             except (SQLAlchemyError, ValueError, OverflowError) as error:
                 if _is_away(error):
                     raise
                 _log.warning("event=batch-refused error=%s action=line-by-line", type(error).__name__)
-                delivery_ids = self._write(batch, _apply_one_by_one)
+                return self._write(batch, line_by_line=True)
         except (OperationalError, InterfaceError) as error:
             raise DatabaseAway(str(error.orig)) from error
-        # Of each process, only the conversation that it is still in can grow.
-        ended = {process: state["number"] if state else None for process, state in batch.conversations.items()}
-        self._delivery_ids = {
-            key: row_id for key, row_id in delivery_ids.items() if ended.get(key.process, key.number) == key.number
-        }
 
     def mark_read_up_to(self, sources: Sequence[str], at: dt.datetime) -> None:
         """Say that everything that was in these sources at that time has been read.
@@ -160,68 +133,59 @@ class Store:
             DatabaseAway: try again later.
         """
         read = update(ReadingPosition).where(ReadingPosition.source.in_(sources)).values(read_up_to=at)
-        try:
-            with self._database.writing_connection() as connection:
-                connection.execute(read)
-        except (OperationalError, InterfaceError) as error:
-            raise DatabaseAway(str(error.orig)) from error
+        with self.connection() as connection:
+            connection.execute(read)
 
-    def mark_silent_as_unknown(self, now: dt.datetime, queue_lifetime_seconds: int) -> int:
-        """Say `unknown` of recipients of whom nothing was heard for too long; how many.
+    def forget_conversations(self) -> None:
+        """The source was read to its end: nothing of it will go on.
 
-        Only to be called when everything that is there was read.
+        Raises:
+            DatabaseAway: try again later.
         """
-        before = now - dt.timedelta(seconds=queue_lifetime_seconds) - _SILENCE
-        ours = select(QueueFile.id).where(QueueFile.host == self._reader)
-        silent = (
-            update(Recipient)
-            .where(Recipient.state.in_([RecipientState.QUEUED, RecipientState.DEFERRED]))
-            .where(Recipient.state_at < before)
-            .where(Recipient.queue_file_id.in_(ours))
-            .values(state=RecipientState.UNKNOWN, state_at=now)
-        )
+        with self.connection() as connection:
+            connection.execute(delete(OpenConversation).where(OpenConversation.reader == self._reader))
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A writing transaction for the statements of `sweep`.
+
+        Raises:
+            DatabaseAway: try again later.
+        """
         try:
             with self._database.writing_connection() as connection:
-                return connection.execute(silent).rowcount
+                yield connection
         except (OperationalError, InterfaceError) as error:
             raise DatabaseAway(str(error.orig)) from error
 
-    def _write(self, batch: Batch, apply: "_Apply") -> dict[DeliveryKey, int]:
-        """All deliveries' rows that are known afterwards."""
-        with self._database.writing_connection() as connection:
-            for progress in batch.progress:
-                _advance_position(connection, progress, batch.now)
-            delivery_ids = apply(connection, batch, self._delivery_ids)
-            self._save_conversations(connection, batch, delivery_ids)
-        return delivery_ids
+    def open_recipients(self) -> dict[RecipientState, int]:
+        """How many recipients Postfix still has, by state.
 
-    def _save_conversations(self, connection: Connection, batch: Batch, delivery_ids: dict[DeliveryKey, int]) -> None:
-        table = _table(OpenConversation)
-        keys = [{"b_host": key.host, "b_service": key.service, "b_pid": key.pid} for key in batch.conversations]
-        if not keys:
-            return
-        is_touched = (
-            (table.c.host == bindparam("b_host"))
-            & (table.c.service == bindparam("b_service"))
-            & (table.c.pid == bindparam("b_pid"))
-        )
-        connection.execute(delete(table).where(is_touched), keys)
-        rows = [
-            {
-                "host": key.host,
-                "service": key.service,
-                "pid": key.pid,
-                "state": {
-                    "reader": self._reader,
-                    "delivery_id": delivery_ids.get(DeliveryKey(key, state["number"])),
-                    "conversation": state,
-                },
-                "changed_at": dt.datetime.fromisoformat(state["changed_at"]),
-            }
-            for key, state in batch.conversations.items()
-            if state is not None
-        ]
-        _insert(connection, table, rows)
+        Raises:
+            DatabaseAway: try again later.
+        """
+        try:
+            with self._database.reading() as session:
+                return log_health.count_open(session, self._host)
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseAway(str(error.orig)) from error
+
+    def _write(self, batch: Batch, *, line_by_line: bool) -> Written:
+        with self._database.fixed_statements() as statements:
+            if statements.is_postgresql:
+                # An import works on the same queue files; SQLite has one writer anyway.
+                statements.rows("SELECT pg_advisory_xact_lock(hashtext(?))", (f"sendproof-record:{self._host}",))
+            for portion in batch.portions:
+                _advance_position(statements, portion, batch.now)
+            writing = _Writing(statements, batch, self._relays)
+            if line_by_line:
+                writing.each_line()
+            else:
+                writing.everything()
+            writing.states(self._reader)
+        for delivery, row_id in writing.delivery_ids.items():
+            delivery.row_id = row_id
+        return writing.written
 
 
 # PostgreSQL's classes of errors that pass by themselves (its Appendix A): connection, rollback, resources, lock, end.
@@ -239,255 +203,382 @@ def _is_away(error: Exception) -> bool:
     return code is None or str(code).startswith(_PASSING)
 
 
-_Apply = Callable[[Connection, Batch, dict[DeliveryKey, int]], dict[DeliveryKey, int]]
+class _Writing:
+    """One batch on its way into the database."""
 
+    def __init__(self, statements: FixedStatements, batch: Batch, relays: LocalRelays) -> None:
+        self._statements = statements
+        self._batch = batch
+        self._relays = relays
+        self._rows = Rows(statements)
+        self.delivery_ids: dict[Conversation, int] = {}
+        self.written = Written()
 
-def _apply_together(
-    connection: Connection, batch: Batch, delivery_ids: dict[DeliveryKey, int]
-) -> dict[DeliveryKey, int]:
-    changes = [change for line in batch.lines for change in line.changes]
-    changes += batch.closing_changes
-    _insert(
-        connection,
-        _table(UnknownLine),
-        [
-            record_rows.unknown_line(line.source, line.offset, line.raw, batch.now)
-            for line in batch.lines
-            if line.is_unknown
-        ],
-    )
-    return _apply(connection, changes, delivery_ids)
+    def everything(self) -> None:
+        """All lines together."""
+        batch = self._batch
+        wanted = Wanted()
+        for portion in batch.portions:
+            wanted.add_facts(portion.facts, self._relays)
+            wanted.add_notes(portion.notes)
+        files = QueueFiles(self._load(wanted), self._relays)
+        for portion in batch.portions:
+            for note in portion.notes:
+                files.note(note)
+            files.apply(portion.facts, portion.lines)
+        self._save(files)
+        self._grown()
+        for portion in batch.portions:
+            self._unknown(portion, portion.unknown)
+            self._gaps(portion, portion.gaps)
 
+    def each_line(self) -> None:
+        """Line by line: what the database refuses becomes an unknown line."""
+        for portion in self._batch.portions:
+            said: dict[int, tuple[list[Note], list[Fact]]] = {}
+            for note in portion.notes:
+                said.setdefault(note[0], ([], []))[0].append(note)
+            for fact in portion.facts:
+                said.setdefault(fact[0], ([], []))[1].append(fact)
+            for number, (notes, facts) in sorted(said.items()):
+                self._or_unknown(portion, number, notes, facts)
+            self._unknown(portion, portion.unknown)
+            self._gaps(portion, portion.gaps)
+        self._grown()
 
-def _apply_one_by_one(
-    connection: Connection, batch: Batch, delivery_ids: dict[DeliveryKey, int]
-) -> dict[DeliveryKey, int]:
-    for line in [*batch.lines, Line("", 0, b"", batch.closing_changes)]:
+    def _or_unknown(self, portion: Portion, number: int, notes: list[Note], facts: list[Fact]) -> None:
+        statements, delivery_ids = self._statements, dict(self.delivery_ids)
+        statements.run("SAVEPOINT line", ())
         try:
-            with connection.begin_nested():
-                delivery_ids = _apply(connection, line.changes, delivery_ids)
-                if line.is_unknown:
-                    _insert(
-                        connection,
-                        _table(UnknownLine),
-                        [record_rows.unknown_line(line.source, line.offset, line.raw, batch.now)],
-                    )
+            wanted = Wanted()
+            wanted.add_facts(facts, self._relays)
+            wanted.add_notes(notes)
+            files = QueueFiles(self._load(wanted), self._relays)
+            for note in notes:
+                files.note(note)
+            files.apply(facts, portion.lines)
+            self._save(files)
         except (SQLAlchemyError, ValueError, OverflowError) as error:
             if _is_away(error):
                 raise
             _log.warning(
-                "event=line-refused source=%s offset=%d error=%s", line.source, line.offset, type(error).__name__
+                "event=line-refused source=%s offset=%d error=%s",
+                portion.source, portion.offset_of(number), type(error).__name__,
+            )  # fmt: skip
+            statements.run("ROLLBACK TO SAVEPOINT line", ())
+            self.delivery_ids = delivery_ids
+            self._unknown(portion, [Unknown(number, facts[0][2].daemon if facts else None)])
+        statements.run("RELEASE SAVEPOINT line", ())
+
+    def _load(self, wanted: Wanted) -> list[QueueFileCopy]:
+        statements = self._statements
+        found: dict[int, QueueFileCopy] = {}
+        for column, names in (("queue_id", wanted.queue_ids), ("parent_queue_id", wanted.parents)):
+            for row in self._rows_of("queue_files", QUEUE_FILE_COLUMNS, column, sorted(names)):
+                copy = self._queue_file_copy(row)
+                if copy.id is not None:
+                    found.setdefault(copy.id, copy)
+        recipients: dict[int, RecipientCopy] = {}
+        for row in self._rows_of("recipients", RECIPIENT_COLUMNS, "queue_file_id", list(found)):
+            (
+                file_id,
+                address,
+                final,
+                number,
+                state,
+                state_at,
+                handed_on_at,
+                suspended_at,
+                because,
+                suspensions,
+                row_id,
+            ) = row
+            recipient = RecipientCopy(row_id, address, final, number, state, statements.read_moment(state_at))
+            recipient.changed = False
+            if handed_on_at is not None:
+                recipient.handed_on_at = statements.read_moment(handed_on_at)
+            if suspensions:
+                recipient.suspended_at = statements.read_moment(suspended_at)
+                recipient.suspended_because, recipient.suspensions = because, suspensions
+            found[file_id].restore(recipient)
+            recipients[row_id] = recipient
+        columns = ("recipient_id", "attempted_at", "line_key")
+        for recipient_id, at, line_key in self._rows_of("attempts", columns, "recipient_id", list(recipients)):
+            if line_key is not None:
+                recipients[recipient_id].is_new_attempt(statements.read_moment(at), line_key)
+        return list(found.values())
+
+    def _rows_of(self, table: str, columns: tuple[str, ...], key: str, values: Sequence[Any]) -> Iterator[Any]:
+        statement = _selection(table, columns, key)
+        for portion in _portions(values):
+            # Always as many values, so that the statement is prepared once.
+            padded = [*portion, *[portion[-1]] * (_AT_A_TIME - len(portion))]
+            yield from self._statements.rows(statement, padded)
+
+    def _queue_file_copy(self, row: Any) -> QueueFileCopy:
+        statements = self._statements
+        values = dict(zip(QUEUE_FILE_COLUMNS, row, strict=True))
+        born_at = statements.read_moment(values.pop("born_at"))
+        copy = QueueFileCopy.of_row(values.pop("host"), values.pop("instance"), values.pop("queue_id"), born_at)
+        for name in ("disposed_at", "removed_at"):
+            if values[name] is not None:
+                values[name] = statements.read_moment(values[name])
+        if values["message_id"] is not None:
+            values["message_id"] = statements.read_id(values["message_id"])
+        for name, value in values.items():
+            if value is not None:
+                setattr(copy, name, value)
+        copy.changed = False
+        return copy
+
+    def _save(self, files: QueueFiles) -> None:
+        self._messages(files)
+        all_files = files.all()
+        self._queue_files(all_files)
+        self._recipients(all_files)
+        self._deliveries(files)
+        self._attempts(files)
+        self._refusals(files)
+        self._statements.insert("opens", OPEN_COLUMNS, [self._rows.opened(record) for _, record in files.opened])
+
+    def _messages(self, files: QueueFiles) -> None:
+        if files.admitted:  # a journal line that is read again finds its message there
+            marks = ", ".join("?" * len(MESSAGE_COLUMNS))
+            self._statements.run_each(
+                f"INSERT INTO messages ({', '.join(MESSAGE_COLUMNS)}) VALUES ({marks}) ON CONFLICT (id) DO NOTHING",  # noqa: S608 - our own names
+                [self._rows.message(record) for record in files.admitted],
             )
-            with connection.begin_nested():
-                _insert(
-                    connection,
-                    _table(UnknownLine),
-                    [record_rows.unknown_line(line.source, line.offset, line.raw, batch.now)],
-                )
-    return delivery_ids
+        if files.copied:
+            by_message = {record.message_id: self._rows.copied(record) for record in files.copied}
+            self._statements.run_each("UPDATE messages SET signatures = ? WHERE id = ?", list(by_message.values()))
 
+    def _queue_files(self, all_files: list[QueueFileCopy]) -> None:
+        new = [copy for copy in all_files if copy.id is None]
+        known = [self._rows.queue_file(copy, copy.id) for copy in all_files if copy.changed and copy.id is not None]
+        if known:
+            self._statements.run_each(_update("queue_files", QUEUE_FILE_COLUMNS), known)
+        if new:
+            rows = []
+            for copy, number in zip(new, self._statements.numbers("queue_files", len(new)), strict=True):
+                copy.id = number
+                rows.append(self._rows.queue_file(copy, number))
+            self._statements.insert("queue_files", QUEUE_FILE_COLUMNS, rows)
+            self.written.rows += len(rows)
 
-def _apply(
-    connection: Connection, changes: Sequence[Change], delivery_ids: dict[DeliveryKey, int]
-) -> dict[DeliveryKey, int]:
-    """Load what the changes are about, let them happen, save it; all deliveries' rows that are known afterwards."""
-    if not changes:
-        return delivery_ids
-    queue_files = QueueFiles(_load(connection, changes))
-    for change in changes:
-        queue_files.apply(change)
-    _insert_messages(connection, queue_files.admitted)
-    _save_queue_files(connection, queue_files.all())
-    copied = {record.message_id: record_rows.copied(record) for record in queue_files.copied}
-    _update(connection, _table(Message), list(copied.values()))
-    delivery_ids = _save_deliveries(connection, queue_files, delivery_ids)
-    _insert(
-        connection, _table(Attempt), [record_rows.attempt(*attempt, delivery_ids) for attempt in queue_files.attempts]
-    )
-    _insert(
-        connection,
-        _table(Refusal),
-        [_fitted(_table(Refusal), record_rows.refusal(record)) for record in queue_files.refused],
-    )
-    _insert(
-        connection, _table(Open), [_fitted(_table(Open), record_rows.opened(record)) for record in queue_files.opened]
-    )
-    return delivery_ids
+    def _recipients(self, all_files: list[QueueFileCopy]) -> None:
+        known, new = [], []
+        for file in all_files:
+            for recipient in file.recipients:
+                if recipient.id is None:
+                    new.append((recipient, file.id))
+                elif recipient.changed:
+                    known.append(self._rows.recipient(recipient, file.id or 0, recipient.id))
+        if known:
+            self._statements.run_each(_update("recipients", RECIPIENT_COLUMNS), known)
+        if new:
+            rows = []
+            for (recipient, file_id), number in zip(new, self._statements.numbers("recipients", len(new)), strict=True):
+                recipient.id = number
+                rows.append(self._rows.recipient(recipient, file_id or 0, number))
+            self._statements.insert("recipients", RECIPIENT_COLUMNS, rows)
+            self.written.rows += len(rows)
 
+    def _deliveries(self, files: QueueFiles) -> None:
+        new = [
+            item for item in files.queue_file_of.items()
+            if item[0].row_id is None and item[0] not in self.delivery_ids
+        ]  # fmt: skip
+        if not new:
+            return
+        rows = []
+        for (delivery, file), number in zip(new, self._statements.numbers("deliveries", len(new)), strict=True):
+            self.delivery_ids[delivery] = number
+            rows.append(self._rows.delivery(delivery, file.id or 0, number))
+        self._statements.insert("deliveries", DELIVERY_COLUMNS, rows)
+        self.written.rows += len(rows)
 
-def _load(connection: Connection, changes: Sequence[Change]) -> list[QueueFileCopy]:
-    wanted = {(key.host, key.queue_id) for key in map(_key_of, changes) if key is not None}
-    table, recipients = _table(QueueFile), _table(Recipient)
-    found: dict[int, QueueFileCopy] = {}
-    for queue_ids in _portions(sorted({queue_id for _, queue_id in wanted})):
-        for row in connection.execute(select(table).where(table.c.queue_id.in_(queue_ids))):
-            if (row.host, row.queue_id) in wanted:
-                found[row.id] = _queue_file_copy(row)
-    for ids in _portions(list(found)):
-        rows = connection.execute(
-            select(recipients).where(recipients.c.queue_file_id.in_(ids)).order_by(recipients.c.id)
+    def _grown(self) -> None:
+        """What was stored before this batch, and has learned more since. New ones were written as they are."""
+        rows = [
+            self._rows.delivery_growth(delivery, delivery.row_id)
+            for delivery in self._batch.grown
+            if delivery.row_id is not None
+        ]
+        if rows:
+            self._statements.run_each(_update("deliveries", DELIVERY_GROWS), rows)
+
+    def _attempts(self, files: QueueFiles) -> None:
+        rows = []
+        for attempt in files.attempts:
+            delivery = attempt.delivery
+            delivery_id = None
+            if delivery is not None:
+                delivery_id = delivery.row_id or self.delivery_ids[delivery]
+            rows.append(self._rows.attempt(attempt, attempt.recipient.id or 0, delivery_id))
+        self._statements.insert("attempts", ATTEMPT_COLUMNS, rows)
+        self.written.attempts += len(rows)
+        self.written.rows += len(rows)
+
+    def _refusals(self, files: QueueFiles) -> None:
+        refusals = [*files.refusals]
+        if not refusals and not files.refused:
+            return
+        statements = self._statements
+        for record in files.refused:
+            # Postfix's own line of it may have been read first.
+            statements.run(
+                "DELETE FROM refusals WHERE source = 'postfix' AND reason = 'milter-reject' AND host = ?"
+                " AND queue_id = ? AND refused_at BETWEEN ? AND ?",
+                (record.host, record.queue_id, *self._around(record.at)),
+            )
+        statements.insert("refusals", REFUSAL_COLUMNS, [self._rows.refused(record) for record in files.refused])
+        for refusal in refusals:
+            if self._is_said(refusal):
+                continue
+            row = self._rows.refusal(refusal, self._account_of(refusal.event.login))
+            marks = ", ".join("?" * len(REFUSAL_COLUMNS))
+            statements.run(
+                f"INSERT INTO refusals ({', '.join(REFUSAL_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - our own names
+                " ON CONFLICT (refused_at, host, line_key) DO NOTHING",
+                row,
+            )
+
+    def _is_said(self, refusal: Refusal) -> bool:
+        """Whether another program has said it better: our milter of a message, Dovecot of a sign-in."""
+        event = refusal.event
+        if isinstance(event, SubmissionRefused):
+            return event.queue_id is not None and self._milter_said(refusal.host, event.queue_id, refusal.at)
+        address = address_of(event.client)
+        begin, end = (self._statements.moment(refusal.at + delta) for delta in (-_SIGN_IN_LASTS, _SIGN_IN_LASTS))
+        others = self._statements.rows(
+            "SELECT id, login FROM refusals WHERE source = 'sign-in' AND host = ? AND client_address = ?"
+            " AND stage <> ? AND refused_at BETWEEN ? AND ? ORDER BY id",
+            (refusal.host, address, refusal.daemon, begin, end),
         )
-        for row in rows:
-            copy = RecipientCopy(
-                row.id,
-                row.address,
-                row.final_address,
-                row.number,
-                RecipientState(row.state),
-                row.state_at,
-                changed=False,
+        if any(not event.login or login == event.login for _, login in others):
+            return True
+        unnamed = next((row_id for row_id, login in others if not login), None)
+        if unnamed is None:
+            return False
+        login = (event.login or "")[:100]
+        self._statements.run(
+            "UPDATE refusals SET login = ?, account_id = ? WHERE id = ?", (login, self._account_of(login), unnamed)
+        )
+        return True
+
+    def _milter_said(self, host: str, queue_id: str, at: dt.datetime) -> bool:
+        return bool(
+            self._statements.rows(
+                "SELECT 1 FROM refusals WHERE source = 'milter' AND host = ? AND queue_id = ?"
+                " AND refused_at BETWEEN ? AND ?",
+                (host, queue_id, *self._around(at)),
             )
-            found[row.queue_file_id].restore(copy)
-    return list(found.values())
+        )
 
+    def _around(self, at: dt.datetime) -> tuple[Any, Any]:
+        return self._statements.moment(at - _AT_ONCE), self._statements.moment(at + _AT_ONCE)
 
-def _key_of(change: Change) -> QueueFileKey | None:
-    match change:
-        case Attempted() | QueueFileFacts() | QueueFileDisposed():
-            return change.key
-        case Admitted() | Copied():
-            return QueueFileKey(change.host, "", change.queue_id)
-        case _:
+    def _account_of(self, login: str | None) -> int | None:
+        if not login:
             return None
+        found = self._statements.rows("SELECT account_id FROM credentials WHERE login = ?", (login,))
+        return found[0][0] if found else None
+
+    def _unknown(self, portion: Portion, unknown: list[Unknown]) -> None:
+        self._statements.insert(
+            "unknown_lines",
+            UNKNOWN_LINE_COLUMNS,
+            [
+                self._rows.unknown_line(
+                    portion.source,
+                    portion.offset_of(line.number),
+                    portion.raw(line.number) if line.shown is None else line.shown.encode(),
+                    self._batch.now,
+                    line.daemon,
+                )
+                for line in unknown
+            ],
+        )
+        self.written.unknown_lines += len(unknown)
+        self.written.rows += len(unknown)
+
+    def _gaps(self, portion: Portion, gaps: list[Gap]) -> None:
+        marks = ", ".join("?" * len(GAP_COLUMNS))
+        for gap in gaps:
+            row = self._rows.gap(
+                gap.host, portion.source, gap.begins_at, gap.ends_at, gap.lines, gap.text, gap.line_key
+            )
+            self._statements.run(
+                f"INSERT INTO log_gaps ({', '.join(GAP_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - our own names
+                " ON CONFLICT (ends_at, host, line_key) DO NOTHING",
+                row,
+            )
+
+    def states(self, reader: str) -> None:
+        """What the reader must know again after a restart."""
+        states = self._batch.states
+        if not states:
+            return
+        statements = self._statements
+        statements.run_each(
+            "DELETE FROM open_conversations WHERE reader = ? AND host = ? AND service = ? AND pid = ?",
+            [(reader, process.host, process.program, process.pid) for process in states],
+        )
+        rows = []
+        for process, state in states.items():
+            if state is None:
+                continue
+            delivery_id = None
+            if isinstance(state, Conversation):
+                delivery_id = state.row_id or self.delivery_ids.get(state)
+                state = state.to_plain()  # noqa: PLW2901 - one is the other's form
+            changed_at = dt.datetime.fromisoformat(state["changed_at"])
+            plain = json.dumps({"delivery_id": delivery_id, "conversation": state})
+            rows.append(
+                (reader, process.host, process.program, process.pid, plain, self._statements.moment(changed_at))
+            )
+        columns = ("reader", "host", "service", "pid", "state", "changed_at")
+        statements.insert("open_conversations", columns, rows)
 
 
-def _queue_file_copy(row: Any) -> QueueFileCopy:  # a Row's columns have no static types
-    return QueueFileCopy(
-        id=row.id,
-        key=QueueFileKey(row.host, row.instance, row.queue_id),
-        disposition=Disposition(row.disposition) if row.disposition else None,
-        changed=False,
-        **{name: getattr(row, name) for name in record_rows.COPIED},
-    )
-
-
-def _insert_messages(connection: Connection, admitted: list[Admitted]) -> None:
-    """A journal line that is read again finds its message there."""
-    if not admitted:
-        return
-    table = _table(Message)
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    rows = [
-        _fitted(table, record_rows.message(record))
-        for record in {record.message_id: record for record in admitted}.values()
-    ]
-    connection.execute(dialect.insert(table).on_conflict_do_nothing(index_elements=[table.c.id]), rows)
-
-
-def _save_queue_files(connection: Connection, queue_files: list[QueueFileCopy]) -> None:
-    table, recipients = _table(QueueFile), _table(Recipient)
-    new = [queue_file for queue_file in queue_files if queue_file.id is None]
-    changed = [queue_file for queue_file in queue_files if queue_file.changed and queue_file.id is not None]
-    _update(
-        connection, table, [{"b_id": queue_file.id, **record_rows.queue_file(queue_file)} for queue_file in changed]
-    )
-    ids = _insert_numbered(
-        connection,
-        table,
-        [record_rows.queue_file(queue_file) for queue_file in new],
-        "host",
-        "instance",
-        "queue_id",
-        "born_at",
-    )
-    for queue_file, row_id in zip(new, ids, strict=True):
-        queue_file.id = row_id
-
-    pairs = [(file, recipient) for file in queue_files for recipient in file.recipients if recipient.changed]
-    known = [
-        {"b_id": recipient.id, **record_rows.recipient(file, recipient)}
-        for file, recipient in pairs
-        if recipient.id is not None
-    ]
-    _update(connection, recipients, known)
-    unknown = [(file, recipient) for file, recipient in pairs if recipient.id is None]
-    ids = _insert_numbered(
-        connection, recipients, [record_rows.recipient(*pair) for pair in unknown], "queue_file_id", "address"
-    )
-    for (_, recipient), row_id in zip(unknown, ids, strict=True):
-        recipient.id = row_id
-
-
-def _save_deliveries(
-    connection: Connection, queue_files: QueueFiles, delivery_ids: dict[DeliveryKey, int]
-) -> dict[DeliveryKey, int]:
-    table = _table(Delivery)
-    known = [state for key, state in queue_files.deliveries.items() if key in delivery_ids]
-    _update(
-        connection,
-        table,
-        [{"b_id": delivery_ids[state.delivery], **record_rows.conversation(state)} for state in known],
-    )
-    new = [
-        (state, queue_files.queue_file_of[key])
-        for key, state in queue_files.deliveries.items()
-        if key not in delivery_ids and key in queue_files.queue_file_of
-    ]
-    ids = _insert_numbered(connection, table, [record_rows.delivery(state, queue_file) for state, queue_file in new])
-    return delivery_ids | {state.delivery: row_id for (state, _), row_id in zip(new, ids, strict=True)}
-
-
-def _advance_position(connection: Connection, progress: SourceProgress, now: dt.datetime) -> None:
+def _advance_position(statements: FixedStatements, portion: Portion, now: dt.datetime) -> None:
     """Compare and set: two readers of one source would double its rows."""
-    table = _table(ReadingPosition)
-    values = {
-        "fingerprint": progress.position.fingerprint,
-        "fingerprint_octets": progress.position.fingerprint_octets,
-        "inode": progress.position.inode,
-        "offset": progress.position.offset,
-        "lines_read": progress.lines_before + progress.lines_read,
-        "read_at": now,
-    }
-    mine = (table.c.source == progress.source) & (table.c.lines_read == progress.lines_before)
-    if connection.execute(update(table).where(mine).values(values)).rowcount == 1:
+    position = portion.chunk.position
+    values = (
+        position.fingerprint,
+        position.fingerprint_octets,
+        position.inode,
+        position.offset,
+        position.cursor,
+        portion.lines_before + len(portion.lines),
+        statements.moment(now),
+        statements.moment(portion.last_line_at) if portion.last_line_at is not None else None,
+    )
+    columns = (
+        "fingerprint", "fingerprint_octets", "inode", '"offset"', "cursor", "lines_read", "read_at", "last_line_at",
+    )  # fmt: skip
+    changed = statements.run(
+        f"UPDATE reading_positions SET {', '.join(f'{name} = ?' for name in columns)}"  # noqa: S608 - our own names
+        " WHERE source = ? AND lines_read = ?",
+        (*values, portion.source, portion.lines_before),
+    )
+    if changed == 1:
         return
-    taken = connection.execute(select(table.c.lines_read).where(table.c.source == progress.source)).scalar()
-    if taken is not None:
-        raise UserError(f"another logparser reads {progress.source}; end one of the two.")
-    connection.execute(insert(table).values(source=progress.source, **values))
+    if statements.rows("SELECT 1 FROM reading_positions WHERE source = ?", (portion.source,)):
+        raise UserError(f"another logparser reads {portion.source}; end one of the two.")
+    statements.insert("reading_positions", ("source", *columns), [(portion.source, *values)])
 
 
-def _table(kind: type[Base]) -> Table:
-    table = kind.__table__
-    assert isinstance(table, Table)  # noqa: S101 - every class of ours is mapped to a table of its own
-    return table
+@functools.cache
+def _selection(table: str, columns: tuple[str, ...], key: str) -> str:
+    marks = ", ".join("?" * _AT_A_TIME)
+    return f"SELECT {', '.join(columns)} FROM {table} WHERE {key} IN ({marks}) ORDER BY {columns[-1]}"  # noqa: S608 - our own names
 
 
-def _fitted(table: Table, values: dict[str, Any]) -> dict[str, Any]:
-    """Cut what clients chose to the columns' lengths: PostgreSQL refuses longer text."""
-    lengths = {column.name: getattr(column.type, "length", None) for column in table.columns}
-    return {
-        name: value[: lengths[name]] if isinstance(value, str) and lengths[name] else value
-        for name, value in values.items()
-    }
-
-
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
-
-
-def _insert_numbered(connection: Connection, table: Table, rows: Sequence[dict[str, Any]], *key: str) -> list[int]:
-    """Insert, and return the new ids in the same order.
-
-    ``key``: columns that tell the rows apart. Without any the database is asked to keep the order, which on SQLite
-    means one statement for each row.
-    """
-    if not rows:
-        return []
-    if not key:
-        statement = insert(table).returning(table.c.id, sort_by_parameter_order=True)
-        return [int(row_id) for row_id in connection.execute(statement, rows).scalars()]
-    returned = connection.execute(insert(table).returning(table.c.id, *(table.c[name] for name in key)), rows)
-    ids = {tuple(values): int(row_id) for row_id, *values in returned}
-    return [ids[tuple(row[name] for name in key)] for row in rows]
-
-
-def _update(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Update by id; each row has the same columns and its id as ``b_id``."""
-    if rows:
-        columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "b_id"}
-        connection.execute(update(table).where(table.c.id == bindparam("b_id")).values(columns), rows)
+@functools.cache
+def _update(table: str, columns: tuple[str, ...]) -> str:
+    """By id, which is the last of the columns."""
+    return f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in columns[:-1])} WHERE id = ?"  # noqa: S608 - as above
 
 
 _Item = TypeVar("_Item")

@@ -4,18 +4,16 @@ The truth is `stat`, the file's first octets and the offset; notifications (`Wak
 names its file by a hash of its beginning, not by its inode: inodes are reused, and gzip makes a new one.
 
 Handled: rename, also several times and while nobody read; gzip; truncation and truncation followed by regrowth; a file
-that is not there yet; half lines at the end. Not handled: what was written and truncated away between two readings and
-is in no sibling ``NAME.*`` or ``NAME-*`` either.
+that is deleted and made anew, or not there yet; half lines at the end. Not handled: what was written and truncated
+away between two readings and is in no sibling ``NAME.*`` or ``NAME-*`` either.
 """
 
 import contextlib
-import gzip
+import datetime as dt
 import logging
 import os
 import queue
-import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
@@ -23,27 +21,14 @@ from watchdog.observers import Observer
 
 from sendproof_core.clock import monotonic_seconds
 from sendproof_core.errors import UserError
+from sendproof_logparser.chunk import LINE_OCTETS, Chunk, end_of_lines
+from sendproof_logparser.compressed import GzipText
 from sendproof_logparser.position import Position, fingerprint_of
 
-# A longer line is read in pieces of this size. It is also how much is read at a time, so about 5,000 lines.
-LINE_OCTETS = 1 << 20
+# How much is read at a time while catching up: about 30,000 lines.
+CHUNK_OCTETS = 4 * LINE_OCTETS
 FINGERPRINT_OCTETS = 4096
-# What stands before the damage in a gzip file is read up to a piece of this size.
-_GZIP_PIECE = 8192
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Complete lines that follow each other in one file, without their newlines, and where that ends.
-
-    ``head``: the first octets of the file that they are from.
-    """
-
-    lines: list[bytes]
-    offset: int
-    position: Position
-    head: bytes
 
 
 class _OpenFile:
@@ -53,24 +38,25 @@ class _OpenFile:
         """Raises OSError."""
         self.path = path
         self._raw = path.open("rb", buffering=0)
-        self._gzip = gzip.GzipFile(fileobj=self._raw) if path.name.endswith(".gz") else None
-        self._is_damaged = False
+        self._gzip = GzipText(self._raw) if path.name.endswith(".gz") else None
+        self._is_damage_said = False
         self._head = b""
 
     def read_at(self, offset: int, octets: int) -> bytes:
         """Up to so many octets; fewer only at the end (of what can be read, in a damaged gzip)."""
         if self._gzip is None:
             return os.pread(self._raw.fileno(), octets, offset)
-        text = b""
-        try:
-            self._gzip.seek(offset)
-            while len(text) < octets and (piece := self._gzip.read(min(_GZIP_PIECE, octets - len(text)))):
-                text += piece
-        except (EOFError, OSError, zlib.error) as error:
-            if not self._is_damaged:
-                _log.warning("event=damaged-gzip path=%s offset=%d error=%s", self.path, offset + len(text), error)
-            self._is_damaged = True
+        self._gzip.go_to(offset)
+        text = self._gzip.read(octets)
+        if self._gzip.damage is not None and not self._is_damage_said:
+            _log.warning("event=damaged-gzip path=%s error=%s", self.path, self._gzip.damage)
+            self._is_damage_said = True
         return text
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether it breaks off in the middle: what stands there is no line."""
+        return self._gzip is not None and self._gzip.damage is not None
 
     def head(self, octets: int) -> bytes:
         """The first octets. A compressed file does not change, so they are read once."""
@@ -86,7 +72,7 @@ class _OpenFile:
     def is_at(self, path: Path) -> bool:
         """Whether the path still names this file."""
         try:
-            return path.stat().st_ino == self.status().st_ino
+            return os.path.samestat(path.stat(), self.status())
         except OSError:
             return False
 
@@ -103,9 +89,12 @@ class _OpenFile:
         octets = min(map(len, heads))
         return octets > 0 and heads[0][:octets] == heads[1][:octets]
 
+    def unread_octets(self, offset: int) -> int:
+        """How much there is after ``offset``, in a compressed file of what is compressed."""
+        done = self._gzip.compressed_octets if self._gzip is not None else offset
+        return max(0, self.status().st_size - done)
+
     def close(self) -> None:
-        if self._gzip is not None:
-            self._gzip.close()
         self._raw.close()
 
 
@@ -125,28 +114,27 @@ class Tail:
         self._left_since: float | None = None
 
     def read(self) -> Chunk | None:
-        """The next lines, about `LINE_OCTETS` at most; None if there are none now."""
+        """The next lines, `CHUNK_OCTETS` at most; None if there are none now."""
         while True:
             file = self._file = self._file or self._find()
             if file is None:
                 return None
             is_current = file.is_at(self.path)
-            if is_current and self._position is not None and not file.matches(self._position):
-                _log.info("event=truncated path=%s", self.path)
-                self.close()
+            if self._position is not None and not file.matches(self._position):
+                self._turn_to_copy(file, self._position)
                 continue
             chunk = self._next_lines(file)
             if chunk is not None or is_current or not self._is_left(file):
                 return chunk
             # A writer that died left half a line; nobody will complete it now.
-            chunk = self._next_lines(file, also_incomplete=True)
+            chunk = self._next_lines(file, also_incomplete=not file.is_damaged)
             if chunk is not None:
                 return chunk
             self._turn_to_next(file)
 
     def unread_octets(self) -> int:
         """Of the file being read, about; 0 if there is none."""
-        return max(0, self._file.status().st_size - self._offset) if self._file is not None else 0
+        return self._file.unread_octets(self._offset) if self._file is not None else 0
 
     def close(self) -> None:
         """Close the file; the position stays where it is."""
@@ -164,40 +152,52 @@ class Tail:
         current = _opened(self.path)
         if self._position is None or (current is not None and current.matches(self._position)):
             return current
-        for path in _siblings(self.path):
-            sibling = _opened(path)
-            if sibling is not None and sibling.matches(self._position):
-                if current is not None:
-                    current.close()
-                return sibling
-            if sibling is not None:
-                sibling.close()
+        sibling = _sibling_of(self.path, self._position)
+        if sibling is not None:
+            if current is not None:
+                current.close()
+            return sibling
         if current is not None:
             _log.warning("event=file-lost path=%s offset=%d", self.path, self._position.offset)
             self._position = None
         return current
 
+    def _turn_to_copy(self, file: _OpenFile, position: Position) -> None:
+        """After a truncation: read on in the copy that was made before; without one, at the file's new beginning."""
+        copy = _sibling_of(self.path, position)
+        if copy is not None:
+            _log.info("event=truncated path=%s copy=%s", file.path, copy.path)
+            self.close()
+            self._file = copy
+        else:
+            _log.warning("event=truncated path=%s offset=%d", file.path, position.offset)
+            self._position = None
+
     def _next_lines(self, file: _OpenFile, *, also_incomplete: bool = False) -> Chunk | None:
         begin = self._offset
-        data = file.read_at(begin, LINE_OCTETS)
-        end = data.rfind(b"\n") + 1
-        if end == 0 and (len(data) == LINE_OCTETS or (also_incomplete and data)):
-            lines, octets = [data], len(data)
-        elif end:
-            lines, octets = data[: end - 1].split(b"\n"), end
-        else:
+        data = file.read_at(begin, CHUNK_OCTETS)
+        end, octets = end_of_lines(data, also_incomplete=also_incomplete)
+        if not octets:
             return None
-        head = file.head(min(FINGERPRINT_OCTETS, begin + octets))
-        self._position = Position(fingerprint_of(head), len(head), file.status().st_ino, begin + octets)
+        head_octets = min(FINGERPRINT_OCTETS, begin + octets)
+        head = file.head(head_octets) if begin else data[:head_octets]
+        if self._position is not None and not file.matches(self._position):
+            return None  # truncated just now: what was read may be of the new lines
+        status = file.status()
+        self._position = Position(fingerprint_of(head), len(head), status.st_ino, begin + octets)
         self._left_since = None
-        return Chunk(lines, begin, self._position, head)
+        modified_at = dt.datetime.fromtimestamp(status.st_mtime, dt.UTC)
+        return Chunk(data[:end], begin, self._position, head, modified_at)
 
     def _is_left(self, file: _OpenFile) -> bool:
         """Whether the writers have gone on to another file, and had time to notice."""
         following = _following(self.path, file)
         if following is None:
             return False
-        has_lines = following.status().st_size > 0
+        # Without a line read in the file, there would be no position by which to find its copy after a truncation.
+        has_lines = not following.is_at(self.path) or end_of_lines(
+            following.read_at(0, LINE_OCTETS), also_incomplete=False
+        ) != (0, 0)
         following.close()
         if not has_lines:
             return False
@@ -291,6 +291,18 @@ def _siblings(path: Path) -> list[Path]:
         except OSError:  # deleted since
             continue
     return [candidate for _, _, candidate in sorted(found) if candidate.is_file()]
+
+
+def _sibling_of(path: Path, position: Position) -> _OpenFile | None:
+    """The file that the position is in, of those that may have had the name before."""
+    for candidate in _siblings(path):
+        sibling = _opened(candidate)
+        if sibling is None:
+            continue
+        if sibling.matches(position):
+            return sibling
+        sibling.close()
+    return None
 
 
 def _following(path: Path, file: _OpenFile) -> _OpenFile | None:

@@ -1,7 +1,7 @@
-"""Correlation: which events belong together, as changes to the record. Pure: events in, changes out.
+"""Correlation inside processes: what an smtp process was doing, and whose client an smtpd process has. Pure.
 
-Owns the smtp processes: the conversation that each of them is in, the troubles before it, and which status lines share
-it. What a change does to a queue file's recipients is `queue_file`'s matter; nothing is read or stored here.
+Events in, facts out: a *fact* is an event about a queue file, with the time, the process, and the delivery that a
+status line came out of. What facts do to a queue file's recipients is `queue_file`'s matter; nothing is read or stored.
 
 The dialogue belongs to a *delivery*: all lines of one smtp process from the greeting (or, on a reused connection, from
 its MAIL FROM) to the next such start. Refused recipients' status lines stand in the middle of it, the others' near its
@@ -10,18 +10,25 @@ end, and QUIT or RSET after them.
 
 import datetime as dt
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
-from sendproof_core.identity import QueueFileKey
-from sendproof_core.journal_records import Admitted, Copied, Opened, Refused
-from sendproof_logparser import grammar
-from sendproof_logparser.grammar import DialogueLine, StatusLine, TlsSession, Trouble
-from sendproof_logparser.syslog_line import SyslogLine
+from sendproof_core.journal_records import Admitted, Copied, Opened, Refused, Withdrawn
+from sendproof_logparser.events import (
+    ClientLeft,
+    ClientSeen,
+    DialogueLine,
+    Event,
+    StatusLine,
+    SubmissionRefused,
+    TlsSession,
+    Trouble,
+)
+from sendproof_logparser.process import Process
 
 # A process that was silent for this long is not in a conversation any more (smtp_data_done_timeout is 600 s).
 _IDLE = dt.timedelta(hours=1)
+_NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
 # A server's refusal counts as a trouble of the next delivery of the same queue file only if that follows at once.
 _AT_ONCE = dt.timedelta(seconds=60)
 # A server that never ends its replies must not fill the memory; smtp_destination_recipient_limit is 50.
@@ -33,289 +40,362 @@ _VERBS = frozenset(
 )  # fmt: skip
 _HIDDEN = "[hidden]"
 _BASE_64 = re.compile(r"[0-9A-Za-z+/=*]*")  # "*" cancels (RFC 4954 section 4)
+_SPEAKS_SMTP = frozenset(("smtp", "lmtp"))
+# global/verify.c: an address probe; no message was sent
+_PROBES = frozenset(("deliverable", "undeliverable", "undeliverable-but-not-cached"))
 
 
-class ProcessKey(NamedTuple):
-    """One process on one host; ``service`` is its whole tag, instance included."""
+class Conversation:
+    """What one smtp process is doing; a *delivery* once a status line came out of it.
 
-    host: str
-    service: str
-    pid: int
-
-
-class DeliveryKey(NamedTuple):
-    """One conversation of a process, as long as it is open."""
-
-    process: ProcessKey
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class QueueFileFacts:
-    """A queue file exists, and what one line says of it; None: the line does not say.
-
-    ``begins``: such a line is the first, or among the first, of a queue file's life.
+    A class with defaults: of most conversations few things are known, and one is made for every delivery.
     """
 
-    key: QueueFileKey
-    at: dt.datetime
-    begins: bool = True
-    client: str | None = None
-    login: str | None = None
-    message_id_header: str | None = None
-    envelope_sender: str | None = None
-    size_bytes: int | None = None
-    recipient_count: int | None = None
-    parent_queue_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempted:
-    """A delivery status line. ``delivery``: the conversation that it came out of, if there was one."""
-
-    key: QueueFileKey
-    at: dt.datetime
-    service: str
-    daemon: str
-    status_line: StatusLine
-    delivery: DeliveryKey | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryState:
-    """All that is known of a conversation so far; a later one with the same ``delivery`` replaces it."""
-
-    delivery: DeliveryKey
-    key: QueueFileKey
-    began_at: dt.datetime
-    tls: str | None
-    dialogue: tuple[tuple[str, str, str], ...]
-    troubles: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class QueueFileDisposed:
-    """Something was done with a queue file as a whole."""
-
-    key: QueueFileKey
-    at: dt.datetime
-    disposition: grammar.Disposition
-
-
-Change = QueueFileFacts | Attempted | DeliveryState | QueueFileDisposed | Admitted | Copied | Refused | Opened
-
-
-@dataclass(slots=True)
-class _Conversation:
-    """What one smtp process is doing."""
-
-    number: int
-    began_at: dt.datetime
-    changed_at: dt.datetime
-    peer: str = ""
+    peer = ""
     tls: str | None = None
-    # Of each line: its time, "C" or "S", its text
-    dialogue: list[list[str]] = field(default_factory=list)
-    # Of each: its time, its text, the queue id that it named or ""
-    troubles: list[list[str]] = field(default_factory=list)
     # Of the status lines so far; empty before the first.
-    queue_id: str = ""
-    relay: str = ""
-    last_verb: str = ""
-    mail_from_seen: bool = False
-    authenticating: bool = False
+    queue_id = ""
+    relay = ""
+    last_verb = ""
+    mail_from_seen = False
+    authenticating = False
     # Commands without a complete reply yet: with pipelining, replies come after QUIT was sent.
-    unanswered: int = 0
-    reply_continues: bool = False
+    unanswered = 0
+    reply_continues = False
     # The first status line found something worth a delivery's row.
-    is_delivery: bool = False
-    # Something was added since the last `DeliveryState`.
-    unreported: bool = False
+    is_delivery = False
+    # Something was added since the delivery was last reported.
+    unreported = False
+    touched = False
+    # Of the delivery, once it is stored.
+    row_id: int | None = None
+
+    def __init__(self, process: Process, at: dt.datetime, peer: str = "") -> None:
+        self.process = process
+        self.began_at = at
+        self.changed_at = at
+        self.peer = peer
+        # Of each line: its time as RFC 3339, "C" or "S", its text
+        self.dialogue: list[tuple[str, str, str]] = []
+        # By recipient: when a status line came.
+        self.settled: dict[str, dt.datetime] = {}
+        # Of each: its time, its text, the queue id that it named or ""
+        self.troubles: list[tuple[dt.datetime, str, str]] = []
 
     @property
     def has_substance(self) -> bool:
+        """Whether it is worth a row of its own."""
         return bool(self.dialogue or self.troubles or self.tls)
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        plain: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        plain["dialogue"] = self.dialogue
+        plain["troubles"] = [(at.isoformat(), text, queue_id) for at, text, queue_id in self.troubles]
+        plain["settled"] = {recipient: at.isoformat() for recipient, at in self.settled.items()}
+        plain["began_at"], plain["changed_at"] = self.began_at.isoformat(), self.changed_at.isoformat()
+        return plain
+
+    @classmethod
+    def from_plain(cls, process: Process, plain: dict[str, Any]) -> "Conversation":
+        """The reverse."""
+        conversation = cls(process, dt.datetime.fromisoformat(plain["began_at"]))
+        conversation.changed_at = dt.datetime.fromisoformat(plain["changed_at"])
+        conversation.dialogue = [(at, speaker, text) for at, speaker, text in plain["dialogue"]]
+        conversation.troubles = [(dt.datetime.fromisoformat(at), text, of) for at, text, of in plain["troubles"]]
+        settled = plain.get("settled", {})  # not in what 0002 left behind
+        conversation.settled = {recipient: dt.datetime.fromisoformat(at) for recipient, at in settled.items()}
+        for name in _PLAIN:
+            setattr(conversation, name, plain[name])
+        return conversation
+
+
+_PLAIN = (
+    "peer", "tls", "queue_id", "relay", "last_verb", "mail_from_seen", "authenticating", "unanswered",
+    "reply_continues", "is_delivery", "unreported",
+)  # fmt: skip
+
+# The number of the line in its portion, when, by whom, what, and out of which delivery. A plain tuple: about one is
+# made of every line of a large log.
+Fact = tuple[int, dt.datetime, Process, Event, Conversation | None]
+# What a journal says, with the number of its line.
+Note = tuple[int, Admitted | Copied | Refused | Opened | Withdrawn]
 
 
 class Conversations:
-    """The conversations that smtp processes are in; as large as the number of such processes."""
+    """The conversations that processes are in; as large as the number of such processes."""
 
     def __init__(self) -> None:
-        self._open: dict[ProcessKey, _Conversation] = {}
-        self._touched: set[ProcessKey] = set()
-        self._newest = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._open: dict[Process, Conversation] = {}
+        self._touched: list[Conversation] = []
+        self._ended: list[Conversation] = []
+        # Of each smtpd process whose client has signed in: the login, and when it was last named.
+        self._logins: dict[Process, tuple[str, dt.datetime]] = {}
+        self._logins_touched: set[Process] = set()
+        # By host: clocks differ.
+        self._newest: dict[str, dt.datetime] = {}
+        self._stamped: dt.datetime | None = None
+        self._stamp = ""
+        # The one that the line before was of: lines of a process come in runs.
+        self._last: Conversation | None = None
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def restore(self, process: ProcessKey, state: dict[str, Any]) -> None:
-        """Take up a conversation where `finish_batch` left it."""
-        times = {name: dt.datetime.fromisoformat(state[name]) for name in ("began_at", "changed_at")}
-        self._open[process] = _Conversation(**(state | times))
-        self._newest = max(self._newest, times["changed_at"])
+    def restore(self, process: Process, state: dict[str, Any], row_id: int | None) -> None:
+        """Take up where `finish_batch` left it. ``row_id``: of the delivery, if it is stored."""
+        changed_at = dt.datetime.fromisoformat(state["changed_at"])
+        self._newest[process.host] = max(self._newest.get(process.host, changed_at), changed_at)
+        if "login" in state:
+            self._logins[process] = (state["login"], changed_at)
+            return
+        conversation = self._open[process] = Conversation.from_plain(process, state)
+        conversation.row_id = row_id
 
-    def current(self, line: SyslogLine, changes: list[Change]) -> tuple[ProcessKey, _Conversation]:
+    def login(self, process: Process) -> str | None:
+        """Who has signed in to an smtpd process, as far as its lines say."""
+        known = self._logins.get(process)
+        return known[0] if known else None
+
+    def learn_login(self, process: Process, login: str, at: dt.datetime) -> None:
+        """An smtpd process named its client's login."""
+        self._logins[process] = (login, at)
+        self._logins_touched.add(process)
+
+    def forget_login(self, process: Process) -> None:
+        """The client left."""
+        if self._logins.pop(process, None) is not None:
+            self._logins_touched.add(process)
+
+    def current(self, at: dt.datetime, process: Process) -> Conversation:
         """The conversation of the process that wrote a line; a new one if there is none."""
-        process = ProcessKey(line.host, line.program[:100], line.pid)
-        self._newest = max(self._newest, line.at)
-        self._touched.add(process)
+        conversation = self._last
+        if conversation is not None and conversation.process is process and conversation.changed_at is at:
+            return conversation
         conversation = self._open.get(process)
         if conversation is None:
-            conversation = self._open[process] = _Conversation(1, line.at, line.at)
-        elif line.at - conversation.changed_at > _IDLE:
-            conversation = self.start(process, line.at, "", changes)
-            conversation.troubles = []
-        conversation.changed_at = max(conversation.changed_at, line.at)
-        return process, conversation
+            conversation = self._open[process] = Conversation(process, at)
+        elif at is not conversation.changed_at:
+            if at - conversation.changed_at > _IDLE:
+                conversation = self.start(conversation, at, "")
+                conversation.troubles = []
+            if at > conversation.changed_at:
+                conversation.changed_at = at
+        if not conversation.touched:
+            self._touch(conversation)
+        self._last = conversation
+        return conversation
 
-    def start(self, process: ProcessKey, at: dt.datetime, peer: str, changes: list[Change]) -> _Conversation:
-        """End the process's conversation and begin the next, which inherits the troubles that led to it."""
-        old = self._open[process]
+    def start(self, old: Conversation, at: dt.datetime, peer: str) -> Conversation:
+        """End a conversation and begin the next of its process, which inherits the troubles that led to it."""
         if old.unreported and old.is_delivery:
-            changes.append(_state(process, old))
-        new = self._open[process] = _Conversation(old.number + 1, at, at, peer, troubles=_inherited(old, at))
+            self._ended.append(old)
+        new = self._open[old.process] = Conversation(old.process, at, peer)
+        new.changed_at = max(old.changed_at, at)
+        if old.troubles:
+            new.troubles = _inherited(old, at)
+        self._touch(new)
+        self._last = new
         return new
 
-    def finish_batch(self) -> tuple[list[Change], dict[ProcessKey, dict[str, Any] | None]]:
-        """What a batch leaves behind: states not yet reported, and each touched conversation, None where it ended."""
-        changes: list[Change] = []
-        for process in self._touched:
-            conversation = self._open[process]
+    def stamp(self, at: dt.datetime) -> str:
+        """A moment as RFC 3339; most lines are of the same moment as the one before."""
+        if at is not self._stamped:
+            self._stamped, self._stamp = at, at.isoformat()
+        return self._stamp
+
+    def finish_batch(self) -> tuple[list[Conversation], dict[Process, Conversation | dict[str, Any] | None]]:
+        """What a batch leaves behind: deliveries that have grown, and the state of each touched process.
+
+        A state is a conversation, the plain state of a client's login, or None where it ended.
+        """
+        grown = self._ended
+        states: dict[Process, Conversation | dict[str, Any] | None] = {}
+        for conversation in self._touched:
+            conversation.touched = False
+            host, changed_at = conversation.process.host, conversation.changed_at
+            if changed_at > self._newest.get(host, _NEVER):
+                self._newest[host] = changed_at
+            if self._open.get(conversation.process) is not conversation:
+                continue
             if conversation.unreported and conversation.is_delivery:
-                changes.append(_state(process, conversation))
-                conversation.unreported = False
-        saved: dict[ProcessKey, dict[str, Any] | None] = {}
-        for process in [key for key, value in self._open.items() if self._newest - value.changed_at > _IDLE]:
+                grown.append(conversation)
+            states[conversation.process] = conversation
+        for conversation in grown:
+            conversation.unreported = False
+        for process in self._logins_touched:
+            known = self._logins.get(process)
+            states[process] = {"login": known[0], "changed_at": known[1].isoformat()} if known else None
+        idle = {host: newest - _IDLE for host, newest in self._newest.items()}
+        for process in [key for key, value in self._open.items() if value.changed_at < idle.get(key.host, _NEVER)]:
             del self._open[process]
-            saved[process] = None
-        for process in self._touched - saved.keys():
-            saved[process] = _plain(self._open[process])
-        self._touched = set()
-        return changes, saved
+            states[process] = None
+        for process in [key for key, value in self._logins.items() if value[1] < idle.get(key.host, _NEVER)]:
+            del self._logins[process]
+            states[process] = None
+        self._touched, self._ended, self._logins_touched, self._last = [], [], set(), None
+        return grown, states
+
+    def _touch(self, conversation: Conversation) -> None:
+        conversation.touched = True
+        self._touched.append(conversation)
 
 
-def advance(conversations: Conversations, line: SyslogLine, event: grammar.Event) -> list[Change]:
-    """Take one event in; return what it changes in the record, in order."""
-    match event:
-        case DialogueLine():
-            return _dialogue(conversations, line, event)
-        case StatusLine():
-            return _status(conversations, line, event)
-        case Trouble():
-            return _trouble(conversations, line, event)
-        case TlsSession():
-            return _tls(conversations, line, event)
-        case grammar.ClientSeen():
-            return [QueueFileFacts(_key(line, event.queue_id), line.at, client=event.client, login=event.login)]
-        case grammar.PickedUp():
-            return [QueueFileFacts(_key(line, event.queue_id), line.at, envelope_sender=event.sender)]
-        case grammar.MessageIdSeen():
-            key = _key(line, event.queue_id)
-            return [QueueFileFacts(key, line.at, message_id_header=event.message_id_header)]
-        case grammar.QueueActive():
-            return [
-                QueueFileFacts(
-                    _key(line, event.queue_id),
-                    line.at,
-                    envelope_sender=event.sender,
-                    size_bytes=event.size_bytes,
-                    recipient_count=event.recipient_count,
-                )
-            ]
-        case grammar.NotificationSent():
-            key = _key(line, event.child_queue_id)
-            return [QueueFileFacts(key, line.at, begins=False, parent_queue_id=event.queue_id)]
-        case grammar.Disposed():
-            return [QueueFileDisposed(_key(line, event.queue_id), line.at, event.disposition)]
+def _client(
+    conversations: Conversations, number: int, at: dt.datetime, process: Process, event: ClientSeen, facts: list[Fact]
+) -> None:
+    if event.login is not None:
+        conversations.learn_login(process, event.login, at)
+    if event.queue_id is not None:
+        facts.append((number, at, process, event, None))
 
 
-def _key(line: SyslogLine, queue_id: str) -> QueueFileKey:
-    known = grammar.instance_and_daemon(line.program)
-    return QueueFileKey(line.host, known[0] if known else "", queue_id)
+def _left(
+    conversations: Conversations, _number: int, _at: dt.datetime, process: Process, _event: ClientLeft, _: list[Fact]
+) -> None:
+    conversations.forget_login(process)
 
 
-def _status(conversations: Conversations, line: SyslogLine, event: StatusLine) -> list[Change]:
-    known = grammar.instance_and_daemon(line.program)
-    instance, daemon = known or ("", "")
-    if event.status in {"deliverable", "undeliverable", "undeliverable-but-not-cached"}:
-        return []  # global/verify.c: an address probe; no message was sent
-    key = QueueFileKey(line.host, instance, event.queue_id)
-    service = line.program[:100]
-    if not grammar.speaks_smtp(daemon):
-        return [Attempted(key, line.at, service, daemon, event, None)]
-    changes: list[Change] = []
-    process, conversation = conversations.current(line, changes)
-    if conversation.queue_id and (conversation.queue_id, conversation.relay) != (event.queue_id, event.relay):
+def _refused(
+    conversations: Conversations, number: int, at: dt.datetime, process: Process, event: SubmissionRefused,
+    facts: list[Fact],
+) -> None:  # fmt: skip
+    # What the same process said before is better evidence: a HELO name can hold words that look like a login.
+    if (login := conversations.login(process)) is not None:
+        event = event._replace(login=login)
+    if event.login is not None or event.whole_message or process.takes_submissions:
+        facts.append((number, at, process, event, None))
+
+
+def _status(
+    conversations: Conversations, number: int, at: dt.datetime, process: Process, event: StatusLine, facts: list[Fact]
+) -> None:
+    is_probe = event.status in _PROBES
+    if process.daemon not in _SPEAKS_SMTP:
+        if not is_probe:
+            facts.append((number, at, process, event, None))
+        return
+    conversation = conversations.current(at, process)
+    if conversation.queue_id and not _shares(conversation, at, event):
         # No start was seen: dialogue lines are switched off, and the connection was reused or none was made.
-        tls = conversation.tls if conversation.peer == event.relay else None
-        conversation = conversations.start(process, line.at, event.relay, changes)
+        tls = conversation.tls if event.conn_use is not None and conversation.peer == event.relay else None
+        conversation = conversations.start(conversation, at, event.relay)
         conversation.tls = tls
     if not conversation.queue_id:
         conversation.queue_id, conversation.relay = event.queue_id, event.relay
-        conversation.troubles = [trouble for trouble in conversation.troubles if trouble[2] in {"", event.queue_id}]
-        conversation.is_delivery = conversation.has_substance
-        if conversation.is_delivery:
-            changes.append(_state(process, conversation))
-            conversation.unreported = False
-    delivery = DeliveryKey(process, conversation.number) if conversation.is_delivery else None
-    changes.append(Attempted(key, line.at, service, daemon, event, delivery))
-    return changes
+        if conversation.troubles:
+            conversation.troubles = [item for item in conversation.troubles if item[2] in {"", event.queue_id}]
+        conversation.is_delivery = conversation.unreported = conversation.has_substance and not is_probe
+    conversation.settled[event.recipient] = at
+    if not is_probe:
+        facts.append((number, at, process, event, conversation if conversation.is_delivery else None))
 
 
-def _trouble(conversations: Conversations, line: SyslogLine, event: Trouble) -> list[Change]:
-    changes: list[Change] = []
-    process, conversation = conversations.current(line, changes)
+def _trouble(
+    conversations: Conversations, _number: int, at: dt.datetime, process: Process, event: Trouble, _: list[Fact]
+) -> None:
+    conversation = conversations.current(at, process)
     if conversation.queue_id and event.queue_id != conversation.queue_id:
-        conversation = conversations.start(process, line.at, "", changes)
-    if len(conversation.troubles) < _TROUBLES:
-        conversation.troubles.append([line.at.isoformat(), event.text, event.queue_id or ""])
+        conversation = conversations.start(conversation, at, "")
+    trouble = (at, event.text, event.queue_id or "")
+    # A log may hold each line twice.
+    if len(conversation.troubles) < _TROUBLES and trouble not in conversation.troubles[-1:]:
+        conversation.troubles.append(trouble)
         conversation.unreported = True
-    return changes
 
 
-def _tls(conversations: Conversations, line: SyslogLine, event: TlsSession) -> list[Change]:
-    changes: list[Change] = []
-    process, conversation = conversations.current(line, changes)
+def _tls(
+    conversations: Conversations, _number: int, at: dt.datetime, process: Process, event: TlsSession, _: list[Fact]
+) -> None:
+    conversation = conversations.current(at, process)
     if conversation.queue_id or conversation.peer not in {"", event.peer}:
-        conversation = conversations.start(process, line.at, event.peer, changes)
+        conversation = conversations.start(conversation, at, event.peer)
     conversation.peer = event.peer
     conversation.tls = event.text
     conversation.unreported = True
-    return changes
 
 
-def _dialogue(conversations: Conversations, line: SyslogLine, event: DialogueLine) -> list[Change]:
-    changes: list[Change] = []
-    process, conversation = conversations.current(line, changes)
-    verb = "" if event.from_server else event.text.split(" ", 1)[0].upper()
-    if event.peer != conversation.peer:
-        starts, keeps_tls = bool(conversation.peer or conversation.queue_id), False
-    elif event.from_server:
-        starts, keeps_tls = _is_greeting(conversation, line.program, event.text), False
+def _dialogue(
+    conversations: Conversations, _number: int, at: dt.datetime, process: Process, event: DialogueLine, _: list[Fact]
+) -> None:
+    from_server, peer, text = event
+    conversation = conversations.current(at, process)
+    if conversation.reply_continues and from_server and peer == conversation.peer and not conversation.authenticating:
+        # In the middle of a reply, as most lines are.
+        if text[3:4] != "-":
+            conversation.reply_continues = False
+            if conversation.unanswered:
+                conversation.unanswered -= 1
     else:
-        starts, keeps_tls = _begins_reuse(conversation, event.text), True
+        conversation = _of_line(conversations, conversation, at, event)
+        text = _from_server(conversation, text) if from_server else _from_client(conversation, text)
+    if len(conversation.dialogue) < _DIALOGUE_LINES:
+        conversation.dialogue.append((conversations.stamp(at), "S" if from_server else "C", text))
+        conversation.unreported = True
+
+
+def _of_line(
+    conversations: Conversations, conversation: Conversation, at: dt.datetime, event: DialogueLine
+) -> Conversation:
+    """The conversation that a line belongs to: the process's, or one that begins with it."""
+    from_server, peer, text = event
+    if peer != conversation.peer:
+        starts, tls = bool(conversation.peer or conversation.queue_id), None
+    elif from_server:
+        starts, tls = _is_greeting(conversation, text), None
+    else:
+        starts, tls = _begins_reuse(conversation, text), conversation.tls
     if starts:
-        tls = conversation.tls if keeps_tls else None
-        conversation = conversations.start(process, line.at, event.peer, changes)
+        conversation = conversations.start(conversation, at, peer)
         conversation.tls = tls
     elif not conversation.dialogue:
-        conversation.began_at = line.at
-    conversation.peer = event.peer
-    text = _from_server(conversation, event.text) if event.from_server else _from_client(conversation, verb, event.text)
-    if len(conversation.dialogue) < _DIALOGUE_LINES:
-        conversation.dialogue.append([line.at.isoformat(), "S" if event.from_server else "C", text])
-        conversation.unreported = True
-    return changes
+        conversation.began_at = at
+    conversation.peer = peer
+    return conversation
 
 
-def _begins_reuse(conversation: _Conversation, text: str) -> bool:
+def advance(
+    conversations: Conversations, number: int, at: dt.datetime, process: Process, event: Event, facts: list[Fact]
+) -> None:
+    """Take one event in, and add to ``facts`` what it says of queue files. ``number``: of the line."""
+    handler = HANDLERS.get(type(event))
+    if handler is None:
+        facts.append((number, at, process, event, None))
+    else:
+        handler(conversations, number, at, process, event, facts)
+
+
+# What takes an event in; one of another kind is a fact as it is.
+HANDLERS: dict[type, Callable[..., None]] = {
+    DialogueLine: _dialogue,
+    StatusLine: _status,
+    Trouble: _trouble,
+    TlsSession: _tls,
+    ClientSeen: _client,
+    ClientLeft: _left,
+    SubmissionRefused: _refused,
+}
+
+
+def _shares(conversation: Conversation, at: dt.datetime, event: StatusLine) -> bool:
+    """Whether a status line belongs to the conversation that others came out of.
+
+    Who has a status line already comes again with the next attempt only; or with the same line, written twice.
+    """
+    if conversation.queue_id != event.queue_id or conversation.relay != event.relay:
+        return False
+    settled_at = conversation.settled.get(event.recipient)
+    return settled_at is None or settled_at == at
+
+
+def _begins_reuse(conversation: Conversation, text: str) -> bool:
     """Whether a command begins another transaction on the same connection; XFORWARD stands before MAIL FROM."""
     if not text.startswith(("MAIL FROM:", "XFORWARD ")):
         return False
     return bool(conversation.queue_id) or conversation.mail_from_seen
 
 
-def _is_greeting(conversation: _Conversation, program: str, text: str) -> bool:
+def _is_greeting(conversation: Conversation, text: str) -> bool:
     """Whether a server's line begins a new conversation rather than answering a command of this one."""
     if not conversation.dialogue:
         return bool(conversation.queue_id)  # the TLS line of a wrapped connection came first: it belongs to this one
@@ -325,15 +405,15 @@ def _is_greeting(conversation: _Conversation, program: str, text: str) -> bool:
         return not (conversation.last_verb == "STARTTLS" and conversation.unanswered)
     # 554 or 421 as a greeting, after the old connection was ended. RFC 5321 section 4.2.3: 221 answers QUIT.
     # LMTP has one reply for each recipient after the final dot, so there replies are not counted.
-    if conversation.last_verb != "QUIT" or text.startswith("221") or program.endswith("/lmtp"):
+    if conversation.last_verb != "QUIT" or text.startswith("221") or conversation.process.daemon == "lmtp":
         return False
     return conversation.unanswered == 0
 
 
-def _from_server(conversation: _Conversation, text: str) -> str:
+def _from_server(conversation: Conversation, text: str) -> str:
     conversation.reply_continues = text[3:4] == "-"
-    if not conversation.reply_continues:
-        conversation.unanswered = max(0, conversation.unanswered - 1)
+    if not conversation.reply_continues and conversation.unanswered:
+        conversation.unanswered -= 1
     if not conversation.authenticating:
         return text
     if text.startswith("334"):  # RFC 4954: a challenge
@@ -342,7 +422,8 @@ def _from_server(conversation: _Conversation, text: str) -> str:
     return text
 
 
-def _from_client(conversation: _Conversation, verb: str, text: str) -> str:
+def _from_client(conversation: Conversation, text: str) -> str:
+    verb = text.split(" ", 1)[0].upper()
     if verb not in _VERBS or (conversation.authenticating and _BASE_64.fullmatch(text)):
         conversation.unanswered += 1
         return _HIDDEN  # RFC 4954: an answer to a challenge, or nothing that an SMTP client says in the open
@@ -358,28 +439,8 @@ def _from_client(conversation: _Conversation, verb: str, text: str) -> str:
     return text
 
 
-def _inherited(old: _Conversation, at: dt.datetime) -> list[list[str]]:
+def _inherited(old: Conversation, at: dt.datetime) -> list[tuple[dt.datetime, str, str]]:
     if not old.queue_id:
         return old.troubles
     # Status lines were written already: only what other recipients of the same request met goes on.
-    fresh: Iterable[list[str]] = (trouble for trouble in old.troubles if trouble[2])
-    return [trouble for trouble in fresh if at - dt.datetime.fromisoformat(trouble[0]) <= _AT_ONCE]
-
-
-def _state(process: ProcessKey, conversation: _Conversation) -> DeliveryState:
-    known = grammar.instance_and_daemon(process.service)
-    return DeliveryState(
-        delivery=DeliveryKey(process, conversation.number),
-        key=QueueFileKey(process.host, known[0] if known else "", conversation.queue_id),
-        began_at=conversation.began_at,
-        tls=conversation.tls,
-        dialogue=tuple((at, speaker, text) for at, speaker, text in conversation.dialogue),
-        troubles=tuple((at, text) for at, text, _ in conversation.troubles),
-    )
-
-
-def _plain(conversation: _Conversation) -> dict[str, Any]:
-    plain = asdict(conversation)
-    for name in ("began_at", "changed_at"):
-        plain[name] = plain[name].isoformat()
-    return plain
+    return [trouble for trouble in old.troubles if trouble[2] and at - trouble[0] <= _AT_ONCE]

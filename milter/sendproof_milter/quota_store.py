@@ -19,6 +19,7 @@ from sendproof_core.database import Database, FixedStatements
 from sendproof_core.group_commit import GroupCommit
 from sendproof_core.plans import OverQuota, QuotaLimits, Use, Windows, over_quota, windows
 from sendproof_core.schema import Account, Charge, Message, QueueFile, ReadingPosition, Recipient
+from sendproof_core.source_names import import_name, source_name
 from sendproof_core.states import Span
 from sendproof_milter.reconciliation import CHARGES_KEPT, USE_KEPT, LateCharge, OpenCharge, QueueFileSigns, ReadUpTo
 
@@ -170,9 +171,10 @@ class QuotaStore:
     # --- what `reconciliation.Ledger` asks for ---
 
     def read_up_to(self, host: str) -> ReadUpTo:
-        """How far this host's sources were read: their names begin with the host's."""
-        prefix = f"{host}:"
+        """How far this host's sources were read; old files that were imported say nothing of that."""
+        prefix, imports = source_name(host, ""), import_name(host, "")
         ours = func.substr(ReadingPosition.source, 1, len(prefix)) == prefix
+        ours &= func.substr(ReadingPosition.source, 1, len(imports)) != imports
         with self._database.reading() as session:
             moments = session.scalars(select(ReadingPosition.read_up_to).where(ours)).all()
         known = [moment for moment in moments if moment is not None]

@@ -4,15 +4,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import click
+import click.testing
 import pytest
 from sqlalchemy import select
 
-from sendproof_core import clock
+from sendproof_core import cli
 from sendproof_core.database import Database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Credential, DkimKey, UnknownLine
+from sendproof_core.schema import Credential, DkimKey
 
 _PROGRAM = [sys.executable, "-c", "from sendproof_core.cli import main; main()"]
 
@@ -78,14 +81,19 @@ def test_what_the_program_makes_is_not_for_everybody(config: Path, tmp_path: Pat
     assert (tmp_path / "sendproof.db").stat().st_mode & 0o007 == 0
 
 
-def test_the_status_names_what_was_read_and_what_was_not_understood(ready: Command, sqlite_database: Database) -> None:
-    assert "nothing was read yet" in ready("status")
-    with sqlite_database.writing() as session:
-        at = clock.now()
-        session.add(UnknownLine(source="edge1:/log", offset=7, read_at=at, line="odd \x1b[31m line"))
-    output = ready("status")
-    assert "lines that no rule knows: 1" in output
-    assert "\x1b" not in output
+def test_a_component_brings_its_commands_by_its_entry_point() -> None:
+    group = click.Group()
+    cli.mount(group, [EntryPoint("tariff", "sendproof_core.commands_plan:plan", "sendproof.commands")])
+    done = click.testing.CliRunner().invoke(group, ["tariff", "list", "--help"])
+    assert "Show every plan" in done.output
+
+
+@pytest.mark.parametrize("missing", ["sendproof_nowhere.commands:group", "sendproof_core.no_such_module:group"])
+def test_a_component_that_is_not_installed_has_no_commands(missing: str) -> None:
+    group = click.Group()
+    there = EntryPoint("plan", "sendproof_core.commands_plan:plan", "sendproof.commands")
+    cli.mount(group, [EntryPoint("absent", missing, "sendproof.commands"), there])
+    assert list(group.commands) == ["plan"]
 
 
 def test_an_argument_that_is_no_utf_8_is_a_sentence(ready: Command, config: Path) -> None:

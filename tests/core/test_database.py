@@ -5,6 +5,7 @@ import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
@@ -13,7 +14,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sendproof_core import schema_version
 from sendproof_core.database import Database, check_sqlite_version, open_database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Account, KnownRecipient, Plan, QuotaUse
+from sendproof_core.schema import Account, KnownRecipient, Message, Plan, QuotaUse, UnknownLine
+
+_NOW = dt.datetime(2026, 11, 22, 13, 0, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -92,6 +95,127 @@ def test_fixed_statements_keep_moments_and_ids_as_the_tables_do(database: Databa
     with database.reading() as session:
         assert set(session.scalars(select(QuotaUse.window_begins))) == set(moments)
         assert session.scalars(select(KnownRecipient.message_id)).one() == ids[1]
+
+
+_UNKNOWN = ("source", '"offset"', "read_at", "line", "daemon")
+# What a way of its own to add rows (COPY) might take for something else.
+_ODD_TEXTS = (
+    "plain", "", "\\N", "\\.", "tab\tand\nnewline\r", "a\\b\\\\c", "'\"`%s ?", "☃\U0001f980",
+    "NULL", "x" * 100_000,
+)  # fmt: skip
+
+
+def test_rows_that_are_added_at_once_are_there_as_they_were(database: Database) -> None:
+    rows: list[tuple[Any, ...]] = []
+    with database.fixed_statements() as statements:
+        now = statements.moment(_NOW)
+        rows = [(text, 2**62 + number, now, text, None) for number, text in enumerate(_ODD_TEXTS)]
+        statements.insert("unknown_lines", _UNKNOWN, rows)
+        statements.insert("unknown_lines", _UNKNOWN, [])
+    with database.reading() as session:
+        found = session.scalars(select(UnknownLine).order_by(UnknownLine.id)).all()
+        assert [(row.source, row.offset, row.line, row.daemon) for row in found] == [
+            (source, offset, line, None) for source, offset, _, line, _ in rows
+        ]
+        assert {row.read_at for row in found} == {_NOW}
+
+
+def test_rows_of_every_kind_of_column_are_added_at_once(database: Database) -> None:
+    """Numbers, fractions, JSON, ids, truth."""
+    message_id, columns = uuid.uuid4(), (
+        "id", "account_id", "login", "credential_label", "submitted_at", "envelope_sender", "message_id_header",
+        "subject", "size_bytes", "client_address", "client_tls", "recipient_count", "signatures", "pixel",
+        "wire_edits", "charged_recipients", "split", "test_mode",
+    )  # fmt: skip
+    with database.fixed_statements() as statements:
+        statements.insert("messages", columns, [(
+            statements.id(message_id), 1, "max", "laptop", statements.moment(_NOW), "max@own.example", None, "Offer",
+            100, None, None, 2, '[{"domain": "own.example"}]', "inserted", "[]", 2, True, False,
+        )])  # fmt: skip
+    with database.reading() as session:
+        message = session.scalars(select(Message)).one()
+        assert (message.id, message.submitted_at, message.signatures) == (message_id, _NOW, [{"domain": "own.example"}])
+        assert (message.split, message.test_mode, message.message_id_header) == (True, False, None)
+
+
+def test_rows_that_cannot_be_added_fail_as_any_other_statement_and_leave_nothing(database: Database) -> None:
+    rows = [("a", 1), ("b", 2), ("a", 3)]
+    with pytest.raises(IntegrityError) as caught, database.fixed_statements() as statements:
+        statements.insert("plans", ("name", "recipients_per_day"), rows)
+    assert not caught.value.connection_invalidated
+    with pytest.raises(DBAPIError), database.fixed_statements() as statements:
+        statements.insert("nowhere", ("name",), [("a",)])
+    assert _count(database) == 0
+    with database.fixed_statements() as statements:
+        statements.insert("plans", ("name", "recipients_per_day"), rows[:2])
+    assert _count(database) == 2
+
+
+def test_after_a_savepoint_a_transaction_goes_on_without_what_failed(database: Database) -> None:
+    columns = ("name", "recipients_per_day")
+    with database.fixed_statements() as statements:
+        statements.insert("plans", columns, [("a", 1)])
+        statements.run("SAVEPOINT line", ())
+        with pytest.raises(IntegrityError):
+            statements.insert("plans", columns, [("b", 1), ("a", 1)])
+        statements.run("ROLLBACK TO SAVEPOINT line", ())
+        statements.insert("plans", columns, [("c", 1)])
+    with database.reading() as session:
+        assert session.scalars(select(Plan.name).order_by(Plan.name)).all() == ["a", "c"]
+
+
+def test_numbers_are_of_no_row_and_come_once(database: Database) -> None:
+    """Also among rows that the database has numbered itself, and of two transactions at once."""
+    with database.writing() as session:
+        session.add_all(UnknownLine(source="s", offset=number, read_at=_NOW, line="") for number in range(3))
+    taken: list[int] = []
+    columns = (*_UNKNOWN, "id")
+    for count in (2, 0, 3):
+        with database.fixed_statements() as statements:
+            numbers = list(statements.numbers("unknown_lines", count))
+            assert len(numbers) == count
+            taken += numbers
+            now = statements.moment(_NOW)
+            statements.insert("unknown_lines", columns, [("s", 9, now, "", None, number) for number in numbers])
+        with database.writing() as session:
+            session.add(UnknownLine(source="s", offset=9, read_at=_NOW, line=""))
+    with database.reading() as session:
+        ids = session.scalars(select(UnknownLine.id)).all()
+    assert len(set(ids)) == len(ids) == 3 + 5 + 3
+    assert set(taken) <= set(ids)
+
+
+@pytest.mark.postgres
+def test_two_transactions_at_once_are_given_different_numbers(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+    schema_version.upgrade(database)
+    with database.fixed_statements() as first, database.fixed_statements() as second:
+        numbers = [*first.numbers("attempts", 3), *second.numbers("attempts", 3)]
+    database.close()
+    assert len(set(numbers)) == 6
+
+
+def test_moments_and_ids_that_were_found_are_values_again(database: Database) -> None:
+    moments = [_NOW, _NOW.replace(microsecond=1), _NOW.replace(microsecond=500_000)]
+    message_id = uuid.uuid4()
+    with database.fixed_statements() as statements:
+        rows = [(statements.id(message_id), number, statements.moment(at), "proxy", "")
+                for number, at in enumerate(moments)]  # fmt: skip
+        statements.insert("opens", ("message_id", "recipient_number", "opened_at", "grade", "user_agent"), rows)
+        found = statements.rows("SELECT message_id, opened_at FROM opens ORDER BY recipient_number", ())
+        assert [statements.read_id(row[0]) for row in found] == [message_id] * 3
+        read = [statements.read_moment(row[1]) for row in found]
+    assert read == moments
+    assert {at.utcoffset() for at in read} == {dt.timedelta()}
+
+
+def test_nothing_is_stored_as_nothing(database: Database) -> None:
+    """However many NULLs are in a row."""
+    with database.fixed_statements() as statements:
+        statements.run(_ADD, ("a", None))
+        statements.run_each(_ADD, [("b", None), ("c", 0)])
+        found = statements.rows("SELECT name FROM plans WHERE recipients_per_day IS NULL ORDER BY name", ())
+    assert [row[0] for row in found] == ["a", "b"]
 
 
 def test_a_closed_database_leaves_no_connection_and_works_again(sqlite_database: Database) -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sendproof_core.remote_reply import Cause, RemoteReply, read, split_lines
+from sendproof_core.remote_reply import Cause, Fault, RemoteReply, read
 
 
 def test_a_multi_line_reply_is_split_where_its_code_repeats() -> None:
@@ -20,23 +20,11 @@ def test_a_multi_line_reply_is_split_where_its_code_repeats() -> None:
             "550 5.7.1 are too many. qc12si8475009pab.211 - gsmtp",
         ),
         "end of DATA command",
-        Cause.OTHER,
+        Cause.BLOCKED,
         suspended=False,
+        enhanced_code="5.7.1",
+        fault=Fault.SENDER,
     )
-
-
-@pytest.mark.parametrize(
-    ("words", "lines"),
-    [
-        ("250 2.0.0 Ok: queued as 4dDn", ("250 2.0.0 Ok: queued as 4dDn",)),
-        ("550 no 550 such user", ("550 no 550 such user",)),
-        ("550-5.1.1 first line 550 second, without", ("550-5.1.1 first line", "550 second, without")),
-        ("550-a 550-b 550 c 550-d", ("550-a", "550-b", "550 c 550-d")),
-        ("550-cut off at 2,000 charac", ("550-cut off at 2,000 charac",)),
-    ],
-)
-def test_only_a_reply_that_announces_more_lines_is_split(words: str, lines: tuple[str, ...]) -> None:
-    assert split_lines(words) == lines
 
 
 @pytest.mark.parametrize(
@@ -53,8 +41,11 @@ def test_only_a_reply_that_announces_more_lines_is_split(words: str, lines: tupl
             Cause.PERHAPS_GREYLISTED,
         ),
         ("host h[1.2.3.4] said: 450 4.2.0 <a@b>: not now (in reply to RCPT TO command)", Cause.PERHAPS_GREYLISTED),
-        ("host h[1.2.3.4] said: 450 4.7.1 Client host rejected: cannot find your hostname, [192.0.2.1]", Cause.OTHER),
-        ("host h[1.2.3.4] said: 451 4.7.1 too many messages, try again later", Cause.OTHER),
+        (
+            "host h[1.2.3.4] said: 450 4.7.1 Client host rejected: cannot find your hostname, [192.0.2.1]",
+            Cause.OUR_NAME,
+        ),
+        ("host h[1.2.3.4] said: 451 4.7.1 too many messages, try again later", Cause.SLOWED_DOWN),
         ("host h[1.2.3.4] said: 452 4.2.2 The email account is over quota, try again", Cause.MAILBOX_FULL),
         ("host h[1.2.3.4] said: 550 5.1.1 <a@b>: Recipient address rejected: User unknown", Cause.UNKNOWN_USER),
         ("host h[1.2.3.4] said: 550 No such user here (in reply to RCPT TO command)", Cause.UNKNOWN_USER),
@@ -72,7 +63,8 @@ def test_only_a_reply_that_announces_more_lines_is_split(words: str, lines: tupl
             Cause.NO_SUCH_DOMAIN,
         ),
         ("delivery temporarily suspended: connect to h.example[192.0.2.1]:25: Connection refused", Cause.UNREACHABLE),
-        ("mail transport unavailable", Cause.OTHER),
+        ("mail transport unavailable", Cause.OUR_TROUBLE),
+        ("nobody knows these words", Cause.OTHER),
     ],
 )
 def test_a_cause_is_named_only_where_the_words_say_it(text: str, cause: Cause) -> None:
@@ -96,3 +88,8 @@ def test_a_reply_that_imitates_postfix_is_still_the_servers_words() -> None:
 def test_any_text_can_be_read(text: str) -> None:
     for candidate in (text, f"host h[192.0.2.1] said: {text}", f"550-{text}"):
         assert read(candidate).lines
+
+
+def test_a_reply_that_was_read_is_not_read_again() -> None:
+    text = "host h[192.0.2.1] said: 450 4.2.0 once"
+    assert read(text) is read(text)

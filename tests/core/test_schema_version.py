@@ -1,5 +1,7 @@
 """Migrations: both kinds of databases end with the tables of the schema, and without any."""
 
+import datetime as dt
+import json
 import socket
 import subprocess
 import sys
@@ -15,7 +17,22 @@ from sendproof_core import schema_version
 from sendproof_core.addresses import address_digest
 from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Account, Base, Charge, Domain, KnownRecipient, Message, QuotaUse
+from sendproof_core.schema import (
+    Account,
+    Attempt,
+    Base,
+    Charge,
+    Domain,
+    KnownRecipient,
+    Message,
+    OpenConversation,
+    QueueFile,
+    QuotaUse,
+    ReadingPosition,
+    Recipient,
+    Refusal,
+    UnknownLine,
+)
 
 _UPGRADE = """
 import sys
@@ -161,3 +178,114 @@ def test_what_an_older_schema_held_is_there_after_an_upgrade(empty_database_url:
         used = connection.exec_driver_sql("SELECT limit_name, used FROM quota_use").all()
     assert [tuple(row) for row in used] == [("recipients_per_day", 2)]
     database.close()
+
+
+# As version 0002 of the logparser wrote them.
+_OPEN_STATE = (
+    '{{"reader": "{}", "delivery_id": {}, "conversation": {{"number": 1, "began_at": "2026-11-22T12:00:00+00:00",'
+    ' "changed_at": "2026-11-22T12:00:0{}+00:00"}}}}'
+)
+_OF_0002 = """
+INSERT INTO messages (id, account_id, login, credential_label, submitted_at, envelope_sender, size_bytes,
+    recipient_count, signatures, pixel, wire_edits, charged_recipients, split, test_mode)
+    VALUES ('019ab000000070008000000000000001', 1, 'max', 'laptop', '2026-11-22 12:00:00', 'max@own.example', 100, 2,
+    '[]', 'inserted', '[]', 2, TRUE, FALSE);
+INSERT INTO queue_files (id, host, instance, queue_id, born_at, message_id, parent_queue_id) VALUES
+    (1, 'edge1', 'postfix', '4Zabc', '2026-11-22 12:00:00', '019ab000000070008000000000000001', NULL),
+    (2, 'edge1', 'postfix', '4Zcopy', '2026-11-22 12:00:01', '019ab000000070008000000000000001', '4Zabc'),
+    (3, 'edge1', 'postfix', '4Zbounce', '2026-11-22 12:00:02', NULL, '4Zabc'),
+    (4, 'edge1', 'postfix', '4Zother', '2026-11-22 12:00:02', NULL, NULL);
+INSERT INTO recipients (id, queue_file_id, address, number, state, state_at)
+    VALUES (1, 1, 'Anna@example.net', 1, 'deferred', '2026-11-22 12:00:01');
+INSERT INTO attempts (id, recipient_id, attempted_at, service, status, dsn, relay, delay_seconds, delays_seconds, text)
+    VALUES (1, 1, '2026-11-22 12:00:01', 'postfix/smtp', 'deferred', '4.2.0', 'mx', 1, '[]', 'later'),
+           (2, 1, '2026-11-22 12:00:01', 'postfix/smtp', 'deferred', '4.2.0', 'mx', 1, '[]', 'later');
+INSERT INTO refusals (id, account_id, login, refused_at, host, queue_id, envelope_sender, recipients, reason, reply)
+    VALUES (1, 1, 'max', '2026-11-22 12:00:00', 'edge1', '4Zxyz', 'max@own.example', '[]', 'quota', '452 no'),
+           (2, 1, 'max', '2026-11-22 12:00:00', 'edge1', '4Zxyz', 'max@own.example', '[]', 'quota', '452 no');
+INSERT INTO reading_positions (source, fingerprint, fingerprint_octets, inode, "offset", lines_read, read_at)
+    VALUES ('edge1:/var/log/mail.log', 'f', 4, 1, 10, 1, '2026-11-22 12:00:00');
+INSERT INTO unknown_lines (id, source, "offset", read_at, line)
+    VALUES (1, 'edge1:/var/log/mail.log', 0, '2026-11-22 12:00:00', 'odd words')
+"""
+_OPEN = "INSERT INTO open_conversations VALUES ('{}', 'postfix/smtp', {}, '{}', '2026-11-22 12:00:0{}.000000')"
+
+
+def _execute(database: Database, script: str) -> None:
+    with database.writing_connection() as connection:
+        for statement in filter(str.strip, script.split(";")):
+            connection.exec_driver_sql(statement)
+
+
+def test_what_the_record_of_0002_held_is_there_after_an_upgrade_and_back(empty_database_url: str) -> None:
+    """Links know what they are, conversations whose they are; attempts that were doubled before stay as they are."""
+    database = open_database(empty_database_url)
+    schema_version.upgrade(database, "0002")
+    _execute(database, _OF_0002)
+    opened = [("edge1", 7, "edge1", 1, 1), ("edge2", 7, "edge2", "null", 2), ("edge2", 8, "edge1", "null", 3)]
+    for host, pid, reader, delivery_id, second in opened:
+        _execute(database, _OPEN.format(host, pid, _OPEN_STATE.format(reader, delivery_id, second), second))
+    before = _record(database)
+    assert schema_version.upgrade(database)
+    with database.reading() as session:
+        links = session.execute(select(QueueFile.queue_id, QueueFile.link_kind, QueueFile.link_evidence)).all()
+        assert {tuple(row) for row in links} == {
+            ("4Zabc", None, None),
+            ("4Zcopy", "copy", "journal"),
+            ("4Zbounce", "non-delivery", "notification"),
+            ("4Zother", None, None),
+        }
+        recipient = session.scalars(select(Recipient)).one()
+        assert (recipient.suspensions, recipient.suspended_at, recipient.suspended_because) == (0, None, None)
+        assert recipient.handed_on_at is None
+        assert session.scalars(select(Attempt.line_key)).all() == [None, None]
+        refused = session.scalars(select(Refusal)).all()
+        assert [(row.source, row.stage, row.client_address, row.line_key) for row in refused] == [
+            ("milter", None, None, None)
+        ] * 2
+        position = session.scalars(select(ReadingPosition)).one()
+        assert (position.last_line_at, position.cursor, position.offset) == (None, None, 10)
+        assert session.scalars(select(UnknownLine.daemon)).one() is None
+        conversations = session.scalars(select(OpenConversation)).all()
+        assert {(row.reader, row.host, row.pid, row.state["delivery_id"]) for row in conversations} == {
+            ("edge1", "edge1", 7, 1),
+            ("edge2", "edge2", 7, None),
+            ("edge1", "edge2", 8, None),
+        }
+        assert {row.changed_at.second for row in conversations} == {1, 2, 3}
+    schema_version.downgrade(database, "0002")
+    assert _record(database) == before
+    assert schema_version.upgrade(database)
+    schema_version.check(database)
+    database.close()
+
+
+def test_of_two_readers_of_one_process_the_older_schema_keeps_the_newest(empty_database_url: str) -> None:
+    database = open_database(empty_database_url)
+    schema_version.upgrade(database)
+    with database.writing() as session:
+        for reader, second in (("edge1", 2), ("edge1:import:/old", 1)):
+            at = dt.datetime(2026, 11, 22, 12, 0, second, tzinfo=dt.UTC)
+            state = {"reader": reader}
+            session.add(
+                OpenConversation(reader=reader, host="edge1", service="postfix/smtp", pid=7, state=state, changed_at=at)
+            )
+    schema_version.downgrade(database, "0002")
+    with database.engine.connect() as connection:
+        ((state, pid),) = connection.exec_driver_sql("SELECT state, pid FROM open_conversations").all()
+    assert (json.loads(state) if isinstance(state, str) else state, pid) == ({"reader": "edge1"}, 7)
+    database.close()
+
+
+def _record(database: Database) -> dict[str, list[str]]:
+    """What the tables of 0002 hold, by columns' names."""
+    tables = (
+        "messages", "queue_files", "recipients", "attempts", "refusals", "reading_positions", "unknown_lines",
+        "open_conversations",
+    )  # fmt: skip
+    with database.engine.connect() as connection:
+        found = {}
+        for table in tables:
+            rows = connection.exec_driver_sql(f"SELECT * FROM {table}").mappings().all()  # noqa: S608 - our own names
+            found[table] = sorted(repr(sorted(row.items())) for row in rows)
+    return found

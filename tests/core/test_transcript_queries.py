@@ -1,11 +1,12 @@
 import datetime as dt
 
-from sqlalchemy import select
+from sqlalchemy import delete, event, select
 from sqlalchemy.orm import Session
 
 from sendproof_core import transcript_queries
 from sendproof_core.database import Database
-from sendproof_core.schema import Account
+from sendproof_core.links import LinkEvidence, LinkKind
+from sendproof_core.schema import Account, Attempt, LogGap, QueueFile, Recipient
 from sendproof_testing import sample_record
 
 
@@ -16,6 +17,13 @@ def filled(database: Database) -> tuple[int, int]:
     with database.reading() as session:
         ids = {account.login: account.id for account in session.scalars(select(Account))}
     return ids["max"], ids["eve"]
+
+
+def counted_statements(session: Session) -> list[str]:
+    """What the session's connection runs from now on."""
+    statements: list[str] = []
+    event.listen(session.connection(), "before_cursor_execute", lambda *given: statements.append(given[2]))
+    return statements
 
 
 def test_a_transcript_has_its_recipients_in_the_order_of_rcpt_to(either_database: Database) -> None:
@@ -81,3 +89,127 @@ def test_refusals_are_newest_first(either_database: Database) -> None:
     assert refusals
     assert [view.at for view in refusals] == sorted((view.at for view in refusals), reverse=True)
     assert older == ()
+
+
+def test_a_recipient_is_followed_from_queue_file_to_queue_file(either_database: Database) -> None:
+    filled(either_database)
+    with either_database.reading() as session:
+        found = transcript_queries.load_transcript(session, sample_record.HANDED_ON_ID)
+    assert found is not None
+    told = [(item.address, item.final_address, item.state.value, len(item.attempts)) for item in found.recipients]
+    assert told == [
+        ("anna@example.net", None, "delivered", 1),
+        ("team@own.example", "zoe@example.org", "delivered", 1),
+        ("team@own.example", "ben@example.com", "bounced", 1),
+        ("dora@example.edu", None, "deferred", 0),
+        ("carl@example.com", None, "delivered", 2),
+    ]
+    hops = [[(hop.kind.value, hop.queue_id, hop.evidence) for hop in item.hops] for item in found.recipients]
+    assert hops[0] == [("filter", "4dDlFiltered2", "orig_queue_id")]
+    assert hops[1] == hops[2] == [("forward", "4dDlForward3", "forwarded as")]
+    assert hops[4] == [("requeue", "4dDlRequeued4", "orig_id")]
+    dora = found.recipients[3]
+    assert (dora.suspensions, dora.suspended_because) == (
+        4,
+        "connect to mail.example.edu[203.0.113.77]:25: Connection refused",
+    )
+    assert found.recipients[0].attempts[0].queue_id == "4dDlFiltered2"
+
+
+def test_the_list_says_the_same_states_as_the_transcript(either_database: Database) -> None:
+    mine, _ = filled(either_database)
+    with either_database.reading() as session:
+        for line in transcript_queries.list_messages(session, mine, limit=100):
+            found = transcript_queries.load_transcript(session, line.id)
+            assert found is not None
+            assert set(line.recipients) == {(item.address, item.state) for item in found.recipients}
+
+
+def test_a_list_takes_few_queries_however_many_messages_it_has(sqlite_database: Database) -> None:
+    with sqlite_database.writing() as session:
+        sample_record.fill(session, older_messages=60)
+    counts = []
+    for limit in (2, 60):
+        with sqlite_database.reading() as session:
+            statements = counted_statements(session)
+            assert len(transcript_queries.list_messages(session, 1, limit=limit)) == limit
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= 6
+
+
+def test_a_transcript_takes_as_many_queries_for_many_recipients_as_for_one(sqlite_database: Database) -> None:
+    filled(sqlite_database)
+    counts = []
+    for message_id in (sample_record.HOSTILE_ID, sample_record.OFFER_ID):
+        with sqlite_database.reading() as session:
+            statements = counted_statements(session)
+            assert transcript_queries.load_transcript(session, message_id)
+        counts.append(len(statements))
+    assert counts[0] == counts[1] <= 8
+
+
+def test_a_message_is_found_by_the_queue_ids_of_what_came_of_it_and_by_the_receivers(
+    either_database: Database,
+) -> None:
+    mine, theirs = filled(either_database)
+    with either_database.reading() as session:
+        for name in ("4dDlHandedOn1", "4dDlFiltered2", "4dDlForward3", "4dDlRequeued4", "1234567"):
+            assert transcript_queries.find_message(session, name) == sample_record.HANDED_ON_ID
+            assert transcript_queries.find_message(session, name, mine) == sample_record.HANDED_ON_ID
+            assert transcript_queries.find_message(session, name, theirs) is None
+
+
+def test_a_child_belongs_to_the_life_of_a_short_queue_id_in_which_it_was_born(either_database: Database) -> None:
+    """Short queue ids are used again: the mail of another life is not this message's."""
+    mine, _ = filled(either_database)
+    with either_database.writing() as session:
+        first = session.scalars(select(QueueFile).where(QueueFile.queue_id == "4dDlHandedOn1")).one()
+        life = {"host": first.host, "instance": first.instance, "queue_id": first.queue_id}
+        later = QueueFile(**life, born_at=first.born_at + dt.timedelta(hours=9))
+        session.add(later)
+        session.flush()
+        at = later.born_at + dt.timedelta(seconds=1)
+        other = sample_record.child_of(
+            session, later, "4dDlStranger", at, LinkKind.FILTER, LinkEvidence.ORIGINAL_QUEUE_ID
+        )
+        session.add(
+            Recipient(
+                queue_file_id=other.id, address="anna@example.net", final_address=None, number=None,
+                state="bounced", state_at=at,
+            )
+        )  # fmt: skip
+    with either_database.reading() as session:
+        found = transcript_queries.load_transcript(session, sample_record.HANDED_ON_ID)
+        assert transcript_queries.find_message(session, "4dDlStranger", mine) is None
+    assert found is not None
+    assert found.recipients[0].state.value == "delivered"
+
+
+def test_a_hop_is_never_a_delivery(either_database: Database) -> None:
+    """Where nothing is known of the queue file in which the mail goes on."""
+    filled(either_database)
+    with either_database.writing() as session:
+        child = session.scalars(select(QueueFile).where(QueueFile.queue_id == "4dDlFiltered2")).one()
+        held = select(Recipient.id).where(Recipient.queue_file_id == child.id)
+        session.execute(delete(Attempt).where(Attempt.recipient_id.in_(held)))
+        session.execute(delete(Recipient).where(Recipient.queue_file_id == child.id))
+        session.execute(delete(QueueFile).where(QueueFile.id == child.id))
+    with either_database.reading() as session:
+        found = transcript_queries.load_transcript(session, sample_record.HANDED_ON_ID)
+    assert found is not None
+    anna = found.recipients[0]
+    assert (anna.state.value, anna.attempts) == ("queued", ())
+    assert [(hop.kind.value, hop.queue_id) for hop in anna.hops] == [("filter", "4dDlFiltered2")]
+
+
+def test_a_transcript_has_the_gaps_of_its_own_host_since_it_was_submitted(either_database: Database) -> None:
+    filled(either_database)
+    with either_database.writing() as session:
+        gap = session.scalars(select(LogGap)).one()
+        for number, (host, hours) in enumerate((("edge2", 1), ("edge1", -9)), start=2):
+            ends_at = gap.ends_at + dt.timedelta(hours=hours)
+            session.add(LogGap(host=host, source=gap.source, ends_at=ends_at, text="lost", line_key=number))
+    with either_database.reading() as session:
+        found = transcript_queries.load_transcript(session, sample_record.UNKNOWN_ID)
+    assert found is not None
+    assert [gap.lines for gap in found.message.gaps] == [4112]

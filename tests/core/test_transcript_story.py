@@ -4,10 +4,11 @@ import uuid
 
 import pytest
 
+from sendproof_core.links import LinkEvidence, LinkKind
 from sendproof_core.queue_times import QueueTimes
 from sendproof_core.states import RecipientState
 from sendproof_core.transcript_story import EntryKind, Story, Tone, about, state_label, tell
-from sendproof_core.transcripts import AttemptView, MessageView, OpenView, RecipientView
+from sendproof_core.transcripts import AttemptView, GapView, HopView, MessageView, OpenView, RecipientView
 from sendproof_milter.pixel import NoPixel
 from sendproof_milter.wire_safe import WireEdit
 
@@ -75,12 +76,13 @@ def test_test_mode_is_said_and_nobody_is_blamed() -> None:
 
 def test_a_copy_and_what_was_made_safe_stand_on_the_way_in() -> None:
     message = dataclasses.replace(MESSAGE, wire_edits=("8-bit-parts", "long-header-lines"))
-    recipient = RecipientView(1, "a@example.net", None, RecipientState.QUEUED, SENT_AT, (), (), "4dDn")
+    copy = HopView(SENT_AT, LinkKind.COPY, "4dDm", "4dDn", None)
+    recipient = RecipientView(1, "a@example.net", None, RecipientState.QUEUED, SENT_AT, (), (), (copy,))
     told = tell(message, recipient, QueueTimes(), dt.UTC, SENT_AT)
     entries = {entry.label: entry.detail for entry in told.timeline}
     assert entries["prepared"] == ("8-bit text encoded; long header lines folded",)
     assert entries["copied"] == ("4dDn, a copy for this recipient alone",)
-    assert "copied as 4dDn" in told.evidence
+    assert "queue id 4dDm, then 4dDn" in told.evidence
 
 
 def test_every_wire_edit_of_the_milter_has_its_words() -> None:
@@ -150,7 +152,8 @@ def test_a_retry_that_does_not_come_is_admitted() -> None:
             "to come back once.",
         ),
         ("host mx[192.0.2.25] said: 452 4.2.2 full", "mx.example.net says that the recipient's mailbox is full."),
-        ("host mx[192.0.2.25] said: 451 4.3.0 trouble here", "mx.example.net has put it off."),
+        ("host mx[192.0.2.25] said: 451 4.3.0 trouble here", "mx.example.net has trouble of its own at the moment."),
+        ("host mx[192.0.2.25] said: 451 4.0.0 not now", "mx.example.net has put it off."),
         (
             "Host or domain name not found. Name service error for name=example.net type=MX: Host not found, try again",
             "the mail servers of example.net cannot be found in DNS at the moment.",
@@ -244,3 +247,110 @@ def test_other_servers_that_failed_are_named_and_the_last_ones_reason_once() -> 
     tried = dataclasses.replace(attempt(last, relay="none"), troubles=(first, last))
     told = [entry.detail for entry in story(RecipientState.DEFERRED, tried).timeline][3:6]
     assert told == [("no server of example.net was reached",), (first,), (last,)]
+
+
+def suspended(after_seconds: float, times: int = 1, *attempts: AttemptView) -> RecipientView:
+    at = SENT_AT + dt.timedelta(seconds=after_seconds)
+    return RecipientView(
+        1, "anna@example.net", None, RecipientState.DEFERRED, at, attempts, (),
+        suspended_at=at, suspended_because="connect to mx[192.0.2.25]:25: Connection refused", suspensions=times,
+    )  # fmt: skip
+
+
+def test_who_was_only_let_rest_was_not_tried_and_has_a_next_attempt() -> None:
+    told = tell(MESSAGE, suspended(400, 2), QueueTimes(), dt.UTC, SENT_AT + dt.timedelta(seconds=401))
+    assert told.label.text == "DEFERRED"
+    assert told.answer == (
+        "Not yet: no mail server of example.net can be reached at the moment.",
+        "It was not tried itself so far: our server lets that one rest for a while.",
+        "We try again at about 13:16, and give up on 27 Nov at about 13:03.",
+    )
+    assert [entry.label for entry in told.timeline][-2:] == ["not tried", "next attempt"]
+    assert not any(entry.label.startswith("attempt") for entry in told.timeline)
+
+
+def test_the_next_attempt_counts_from_what_came_last() -> None:
+    now = SENT_AT + dt.timedelta(seconds=1300)
+    later = tell(MESSAGE, suspended(1200, 1, attempt(GREYLISTED)), QueueTimes(), dt.UTC, now)
+    assert "We try again at about 13:43" in later.answer[-1]
+    assert "greylisted" in later.answer[0]
+    earlier = tell(MESSAGE, suspended(400, 1, attempt(GREYLISTED, 1200)), QueueTimes(), dt.UTC, now)
+    assert len(earlier.answer) == 2
+    assert "We try again at about 13:43" in earlier.answer[-1]
+
+
+def test_the_end_of_a_message_counts_from_the_queue_file_that_holds_it() -> None:
+    recipient = dataclasses.replace(suspended(90_000), queued_at=SENT_AT + dt.timedelta(days=1))
+    told = tell(MESSAGE, recipient, QueueTimes(), dt.UTC, SENT_AT + dt.timedelta(seconds=90_001))
+    assert "give up on 28 Nov" in told.answer[-1]
+
+
+def test_a_copy_s_time_counts_from_the_submission() -> None:
+    copied_at = SENT_AT + dt.timedelta(seconds=60)
+    sent = dataclasses.replace(attempt("250 2.0.0 Ok", 60.5, "sent"), delay_seconds=1.5)
+    recipient = RecipientView(
+        1, "anna@example.net", None, RecipientState.DELIVERED, sent.at, (sent,), (), queued_at=copied_at
+    )
+    told = tell(MESSAGE, recipient, QueueTimes(), dt.UTC, SENT_AT + dt.timedelta(seconds=99))
+    assert "1 min 2 s after you sent it" in told.answer[0]
+
+
+def gap(begin_seconds: float | None, end_seconds: float, lines: int | None = 4112) -> GapView:
+    begin = SENT_AT + dt.timedelta(seconds=begin_seconds) if begin_seconds is not None else None
+    return GapView("edge1", "edge1:/log", begin, SENT_AT + dt.timedelta(seconds=end_seconds), lines, "lost")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (gap(1, 167), "has a gap from 13:03:06 to 13:05:52 (the system log dropped 4,112 lines)."),
+        (gap(None, 167, None), "has a gap before 13:05:52 (the system log dropped lines)."),
+        (gap(-700, -600), "says nothing of it."),
+    ],
+)
+def test_a_gap_is_named_where_the_evidence_may_have_been_lost_in_it(found: GapView, said: str) -> None:
+    told = story(RecipientState.UNKNOWN, now_seconds=900, message=dataclasses.replace(MESSAGE, gaps=(found,)))
+    assert told.answer[1].endswith(said)
+    assert "What followed is missing" in told.evidence
+
+
+def test_the_evidence_says_whether_something_is_missing() -> None:
+    sent = attempt("250 2.0.0 Ok", status="sent")
+    assert "Nothing is missing. " in story(RecipientState.DELIVERED, sent).evidence
+    with_gap = dataclasses.replace(MESSAGE, gaps=(gap(10, 20, 1),))
+    assert "Lines may be missing: the mail log of edge1 has a gap from 13:03:15 to 13:03:25 (" in (
+        story(RecipientState.DELIVERED, sent, message=with_gap).evidence
+    )
+    assert "Nothing is missing so far." in story(RecipientState.DEFERRED, attempt(GREYLISTED)).evidence
+    assert "The attempt that was due is missing." in (
+        story(RecipientState.DEFERRED, attempt(GREYLISTED), now_seconds=5000).evidence
+    )
+
+
+@pytest.mark.parametrize("kind", [LinkKind.FILTER, LinkKind.FORWARD, LinkKind.REQUEUE])
+def test_a_hop_stands_in_the_timeline_with_what_shows_it_and_is_no_delivery(kind: LinkKind) -> None:
+    hop = HopView(SENT_AT + dt.timedelta(seconds=2), kind, "4dDm", "4dDnext", LinkEvidence.QUEUED_AS)
+    recipient = RecipientView(1, "anna@example.net", None, RecipientState.QUEUED, SENT_AT, (), (), (hop,))
+    told = tell(MESSAGE, recipient, QueueTimes(), dt.UTC, SENT_AT + dt.timedelta(seconds=9))
+    (entry,) = (entry for entry in told.timeline if entry.kind is EntryKind.HANDED_ON)
+    assert "4dDnext" in entry.detail[0]
+    assert entry.detail[1] == 'shown by the reply "queued as" in the mail log'
+    assert told.answer == (
+        "Not yet: it went on in our queue at 13:03:07 as 4dDnext, and nothing is known of an attempt since.",
+    )
+    assert told.label.text == "QUEUED"
+
+
+def test_every_way_that_mail_goes_on_has_its_words() -> None:
+    for evidence in set(LinkEvidence) - {LinkEvidence.NOTIFICATION}:
+        hop = HopView(SENT_AT, LinkKind.FILTER, "4dDm", "4dDnext", evidence)
+        recipient = RecipientView(1, "anna@example.net", None, RecipientState.QUEUED, SENT_AT, (), (), (hop,))
+        told = tell(MESSAGE, recipient, QueueTimes(), dt.UTC, SENT_AT)
+        assert any(detail.startswith("shown by") for entry in told.timeline for detail in entry.detail)
+
+
+def test_an_acceptance_has_its_receipt_whole() -> None:
+    told = story(RecipientState.DELIVERED, attempt("250-2.0.0 one 250 2.0.0 Ok: queued as 1310930001DB", status="sent"))
+    assert told.receipt == ("250-2.0.0 one", "250 2.0.0 Ok: queued as 1310930001DB")
+    assert (told.receiver, told.reference) == ("Postfix", "1310930001DB")
+    assert story(RecipientState.DELIVERED, attempt("delivered to mailbox", status="sent")).receipt == ()

@@ -44,6 +44,10 @@ def stories(database: Database, message_id: uuid.UUID) -> tuple[Story, ...]:
         ("deferred-unreachable", sample_record.OFFER_ID, 3),
         ("unknown", sample_record.UNKNOWN_ID, 0),
         ("hostile", sample_record.HOSTILE_ID, 0),
+        ("accepted-behind-a-filter", sample_record.HANDED_ON_ID, 0),
+        ("bounced-behind-an-alias", sample_record.HANDED_ON_ID, 2),
+        ("deferred-while-the-server-rests", sample_record.HANDED_ON_ID, 3),
+        ("accepted-after-a-requeue", sample_record.HANDED_ON_ID, 4),
     ],
 )
 def test_a_transcript_reads_as_it_should(database: Database, name: str, message_id: uuid.UUID, number: int) -> None:

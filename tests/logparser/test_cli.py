@@ -6,10 +6,12 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 
 from sendproof_core.journal_records import Opened, to_line
 from sendproof_core.schema import Attempt, Message, Open, QueueFile, ReadingPosition, Recipient
+from sendproof_testing.ports import PortBlock
 from sendproof_testing.record_reading import NOW, Machine, admitted
 
 _PROGRAM = [sys.executable, "-c", "from sendproof_logparser.cli import main; main()"]
@@ -85,7 +88,8 @@ def _lines_of(number: int) -> list[str]:
         ("smtp", status.format("b", *outcome)),
         ("qmgr", f"{queue_id}: removed"),
     ]
-    return [f"{NOW:%b %d %H:%M:%S} relay postfix/{daemon}[{pid}]: {text}\n" for daemon, text in texts]
+    # The program knows the real time only: stamps that name their year are the same at any time.
+    return [f"{NOW.isoformat()} relay postfix/{daemon}[{pid}]: {text}\n" for daemon, text in texts]
 
 
 class _Load(threading.Thread):
@@ -207,6 +211,61 @@ def test_a_line_is_in_the_record_soon_and_a_signal_ends_the_program(
     assert process.wait(timeout=10) == 0
 
 
+def test_systemd_is_told_when_it_is_ready_and_when_it_ends(
+    machine: Machine, start: Callable[..., subprocess.Popen[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.log(*(line.rstrip() for line in _lines_of(0)))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        line.bind(str(tmp_path / "notify"))
+        line.settimeout(15)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        process = start()
+        assert line.recv(4096) == b"READY=1"
+        process.send_signal(signal.SIGTERM)
+        while line.recv(4096) != b"STOPPING=1":
+            pass
+        assert process.wait(timeout=10) == 0
+
+
+def test_a_signal_ends_the_program_while_the_database_is_away(
+    machine: Machine, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """With nothing stored, and nothing lost."""
+    with machine.database.writing_connection() as connection:
+        connection.exec_driver_sql("ALTER TABLE attempts RENAME TO attempts_away")
+    machine.log(*(line.rstrip() for line in _lines_of(0)))
+    process = start()
+    assert process.stderr is not None
+    while "event=database-away" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+    assert machine.rows(QueueFile) == []
+    with machine.database.writing_connection() as connection:
+        connection.exec_driver_sql("ALTER TABLE attempts_away RENAME TO attempts")
+    assert start("--once").wait(timeout=20) == 0
+    assert len(machine.rows(Attempt)) == 3
+
+
+def test_its_numbers_are_at_metrics(
+    machine: Machine, start: Callable[..., subprocess.Popen[str]], config: Path
+) -> None:
+    ports = PortBlock()
+    port = ports.take()
+    metrics = f'poll_seconds = 0.05\nmetrics = "127.0.0.1:{port}"'
+    config.write_text(config.read_text(encoding="utf-8").replace("poll_seconds = 0.05", metrics), encoding="utf-8")
+    machine.log(*(line.rstrip() for line in _lines_of(0)))
+    start()
+    _wait_for(lambda: len(machine.rows(Attempt)) == 3)
+
+    def is_counted() -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            return b'sendproof_logparser_lines_total{result="understood"} 10.0\n' in answer.read()
+
+    _wait_for(is_counted)
+    ports.release()
+
+
 def test_once_reads_what_is_there_and_ends(machine: Machine, start: Callable[..., subprocess.Popen[str]]) -> None:
     machine.journal.write_bytes(to_line(admitted("4F5C64474F", "a@example.net")) + b"\n")
     assert start("--once").wait(timeout=20) == 0
@@ -220,6 +279,8 @@ def test_once_reads_what_is_there_and_ends(machine: Machine, start: Callable[...
         ("poll_seconds", "pol_seconds", "has no setting 'pol_seconds'"),
         ('"UTC"', '"Mars/Olympus"', "names no time zone"),
         ("machine0/mail.log", "absent/mail.log", "cannot be watched"),
+        ("poll_seconds = 0.05", 'metrics = "nonsense"', "metrics cannot be served at 'nonsense'"),
+        ("poll_seconds = 0.05", 'own_addresses = "203.0.113.5"', "own_addresses must be a list"),
         ("sendproof.db", "empty.db", "run `sendproof database upgrade`"),
     ],
 )

@@ -1,234 +1,292 @@
+import dataclasses
 import datetime as dt
-import uuid
-from collections.abc import Callable
+import logging
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from sendproof_core.errors import UserError
-from sendproof_core.journal_records import JournalRecord, Opened, Refused, to_line
-from sendproof_core.schema import (
-    Attempt,
-    Base,
-    Delivery,
-    Open,
-    QueueFile,
-    ReadingPosition,
-    Recipient,
-    Refusal,
-    UnknownLine,
-)
-from sendproof_logparser.daemon import Daemon, Reader
-from sendproof_logparser.settings import LogparserSettings
-from sendproof_logparser.store import Store
+from sendproof_core.clock import monotonic_seconds
+from sendproof_core.database import Database
+from sendproof_core.schema import Attempt, OpenConversation, QueueFile, ReadingPosition
+from sendproof_core.service_notify import ServiceNotifier
+from sendproof_core.source_names import import_name
+from sendproof_logparser.daemon import Daemon, Stopped, _counts
+from sendproof_logparser.metrics import Metrics
+from sendproof_logparser.store import Written
 from sendproof_logparser.tail import Wakeup
-from sendproof_testing.record_reading import LOGS, NOW, Machine, admitted
+from sendproof_testing.log_story import NOTES, STORY
+from sendproof_testing.record_reading import HOST, NOW, Machine, admitted
 
-_DIALOGUE = (LOGS / "dialogue.log").read_text(encoding="utf-8").splitlines()
-_PARENT = "4jXGhv32rHzJLdv"
-_MX = "mx.example.net[192.0.2.1]:25"
-# Two queue ids, one of them short and reused; interrupted and reused connections; a hold, an expiry, a deletion.
-_STORY = [
-    "Nov 22 12:00:00 relay postfix/smtpd[3]: 4F5C64474F: client=localhost[127.0.0.1], sasl_method=PLAIN,"
-    " sasl_username=max",
-    "Nov 22 12:00:00 relay postfix/cleanup[4]: 4F5C64474F: message-id=<7f3c@own.example>",
-    "Nov 22 12:00:00 relay postfix/qmgr[5]: 4F5C64474F: from=<max@own.example>, size=100, nrcpt=2 (queue active)",
-    "Nov 22 12:00:01 relay postfix/smtp[7]: connect to mx0.example.net[192.0.2.9]:25: Connection refused",
-    f"Nov 22 12:00:02 relay postfix/smtp[7]: < {_MX}: 220 mx",
-    f"Nov 22 12:00:02 relay postfix/smtp[7]: > {_MX}: AUTH PLAIN c2VjcmV0",
-    f"Nov 22 12:00:02 relay postfix/smtp[7]: > {_MX}: MAIL FROM:<max@own.example>",
-    f"Nov 22 12:00:02 relay postfix/smtp[8]: < {_MX}: 220 mx",
-    f"Nov 22 12:00:03 relay postfix/smtp[7]: 4F5C64474F: to=<a@example.net>, relay={_MX}, delay=3,"
-    " delays=0/0/0/3, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 5F5C64474F)",
-    f"Nov 22 12:00:03 relay postfix/smtp[8]: 4F5C64474F: to=<b@example.net>, orig_to=<bob@own.example>, relay={_MX},"
-    " delay=3, delays=0/0/0/3, dsn=4.2.0, status=deferred (host mx said: 450 later)",
-    f"Nov 22 12:00:03 relay postfix/smtp[7]: > {_MX}: RSET",
-    "Nov 22 12:05:00 relay postfix/qmgr[5]: 4F5C64474F: from=<max@own.example>, status=expired, returned to sender",
-    "Nov 22 12:05:00 relay postfix/cleanup[4]: 4jXGhv3rKyzJLdy: message-id=<4jXGhv3rKyzJLdy@relay.example>",
-    "Nov 22 12:05:00 relay postfix/bounce[6]: 4F5C64474F: sender non-delivery notification: 4jXGhv3rKyzJLdy",
-    "Nov 22 12:05:00 relay postfix/qmgr[5]: 4F5C64474F: removed",
-    "Nov 22 12:06:00 relay postfix/smtpd[3]: 4F5C64474F: client=localhost[127.0.0.1]",
-    "Nov 22 12:06:00 relay postfix/cleanup[4]: 4F5C64474F: milter-hold: END-OF-MESSAGE from localhost[127.0.0.1]: held",
-    "Nov 22 12:07:00 relay postfix/postsuper[9]: 4F5C64474F: released from hold",
-    f"Nov 22 12:07:01 relay postfix/smtp[7]: > {_MX}: MAIL FROM:<max@own.example>",
-    f"Nov 22 12:07:01 relay postfix/smtp[7]: 4F5C64474F: to=<c@example.net>, relay={_MX}, conn_use=2, delay=3,"
-    " delays=0/0/0/3, dsn=4.0.0, status=deferred (host mx said: 450 later)",
-    f"Nov 22 12:07:01 relay postfix/smtp[7]: > {_MX}: QUIT",
-    "Nov 22 12:08:00 relay postfix/postsuper[9]: 4F5C64474F: removed",
-    "Nov 22 12:08:00 relay postfix/qmgr[5]: 4F5C64474F: words of a later version",
-]
-_HELD_AT = dt.datetime(2026, 11, 22, 12, 6, 0, 500_000, dt.UTC)
-_NOTES: list[JournalRecord] = [
-    admitted("4F5C64474F", "a@example.net", "bob@own.example"),
-    admitted("4F5C64474F", "c@example.net", "d@example.net", number=2, at=_HELD_AT),
-    Opened(at=NOW, message_id=uuid.UUID(int=1), recipient_number=1, grade="proxy", user_agent="Mozilla/5.0"),
-    Refused(
-        at=NOW, host="relay.example", queue_id="4F5C64474F", account_id=1, login="max",
-        envelope_sender="max@own.example", recipients=("anna@example.net",),
-        subject=None, reason="quota", reply="452 4.7.1 Over the limit",
-    ),
-]  # fmt: skip
+_LIFETIME_SECONDS = 5 * 86_400
+_MINUTE, _DAY = dt.timedelta(minutes=1), dt.timedelta(days=1)
 
 
-def test_the_dialogue_log_becomes_its_record(machine: Machine) -> None:
-    machine.log(*_DIALOGUE)
-    machine.read()
-    parent, child = machine.rows(QueueFile)
-    assert (parent.queue_id, parent.host, parent.instance, parent.envelope_sender) == (
-        _PARENT,
-        "relay.example",
-        "postfix",
-        "a@example.com",
-    )
-    assert (child.parent_queue_id, child.envelope_sender) == (_PARENT, "")
-    assert machine.states() == {
-        "3b@sink.test": "bounced", "2b@sink.test": "delivered", "b@sink.test": "delivered", "a@example.com": "bounced",
-    }  # fmt: skip
-    (delivery,) = machine.rows(Delivery)
-    wanted = [line.split("]: ", 1)[1] for line in _DIALOGUE if "]: > " in line or "]: < " in line]
-    assert [text for _, _, text in delivery.dialogue] == [line.split(":2701: ", 1)[1] for line in wanted]
-    assert [speaker for _, speaker, _ in delivery.dialogue] == ["C" if line[0] == ">" else "S" for line in wanted]
-    assert delivery.tls.startswith("Untrusted TLS connection established to 127.0.0.1[127.0.0.1]:2701: TLSv1.3")
-    attempts = machine.rows(Attempt)
-    assert [attempt.delivery_id for attempt in attempts] == [delivery.id] * 3 + [None]
-    assert [attempt.remote_queue_id for attempt in attempts] == [None, "4jXGhv3lVdzJPyT", "4jXGhv3lVdzJPyT", None]
-    assert machine.rows(UnknownLine) == []
+class _Running:
+    """A machine's daemon, whose clock stands still unless it is set, and what it tells systemd."""
 
-
-def test_reading_again_changes_nothing(machine: Machine) -> None:
-    machine.log(*_DIALOGUE, *_STORY)
-    machine.note(*_NOTES)
-    machine.read()
-    before = machine.everything()
-    assert machine.read() == 0
-    assert machine.everything() == before
-
-
-def test_the_story_ends_as_it_should(machine: Machine) -> None:
-    machine.note(*_NOTES)
-    machine.log(*_STORY)
-    machine.read()
-    assert machine.states() == {
-        "a@example.net": "delivered", "bob@own.example": "expired",
-        "c@example.net": "cancelled", "d@example.net": "cancelled",
-    }  # fmt: skip
-    assert [row.line for row in machine.rows(UnknownLine)] == [_STORY[-1]]
-    assert (len(machine.rows(Open)), len(machine.rows(Refusal)), len(machine.rows(Delivery))) == (1, 1, 3)
-    (position, _) = sorted(machine.rows(ReadingPosition), key=lambda row: row.source)
-    assert (position.source, position.lines_read) == (f"relay.example:{machine.maillog}", len(_STORY))
-
-
-_few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@_few
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, len(_STORY))), max_size=10))
-def test_neither_batches_nor_restarts_nor_the_order_of_sources_change_the_record(
-    make_machine: Callable[[], Machine], cuts: list[tuple[bool, int]]
-) -> None:
-    whole, cut = make_machine(), make_machine()
-    whole.note(*_NOTES)
-    whole.log(*_STORY)
-    whole.read()
-    logged = noted = 0
-    for is_log, end in [*cuts, (True, len(_STORY)), (False, len(_NOTES))]:
-        if is_log:
-            cut.log(*_STORY[logged:end])
-            logged = max(logged, end)
-        else:
-            cut.note(*_NOTES[noted:end])
-            noted = max(noted, min(end, len(_NOTES)))
-        cut.read()
-    assert cut.everything() == whole.everything()
-
-
-@_few
-@given(
-    st.lists(
-        st.binary()
-        | st.sampled_from([line.encode() for line in _STORY])
-        | st.binary().map(lambda tail: _STORY[8].encode()[:60] + tail)
-    )
-)
-def test_no_octets_stop_the_reader(make_machine: Callable[[], Machine], lines: list[bytes]) -> None:
-    machine = make_machine()
-    octets = b"".join(line + b"\n" for line in lines)
-    machine.maillog.write_bytes(octets)
-    machine.journal.write_bytes(octets)
-    machine.read()
-    assert {row.lines_read for row in machine.rows(ReadingPosition)} <= {octets.count(b"\n")}
-
-
-def test_no_secret_reaches_the_record(machine: Machine) -> None:
-    secret = "c2VjcmV0LXNlZWQ"
-    verbose = [line.replace("(32 octets of PRNG seed, base64)", secret) for line in _DIALOGUE]
-    machine.log(*verbose[:-8])
-    machine.log(
-        *(
-            f"Nov 22 04:45:19 relay postfix/{program}: {text}"
-            for program in ("smtp[12127]", "smtpd[1]", "tlsmgr[1]", "qmgr[1]", "newdaemon[1]")
-            for text in (
-                f"send attr seed = {secret}", f"input attribute value: {secret}", f"send attr session = {secret}",
-                f"> 127.0.0.1[127.0.0.1]:2701: AUTH PLAIN {secret}", f"> 127.0.0.1[127.0.0.1]:2701: {secret}",
-                f"xsasl_client_first: uncoded initial reply: {secret}",
-                f"smtpd_sasl_authenticate: init_response {secret}",
-            )
+    def __init__(self, machine: Machine, folder: Path, metrics: Metrics | None = None) -> None:
+        self.now = NOW
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(folder / "notify"))
+        self._socket.setblocking(False)
+        store = machine.store()
+        self.reader = machine.reader(store)
+        self.wakeup = Wakeup([])
+        self.daemon = Daemon(
+            reader=self.reader,
+            store=store,
+            host=HOST,
+            clock=lambda: self.now,
+            poll_seconds=0.05,
+            queue_lifetime_seconds=_LIFETIME_SECONDS,
+            wakeup=self.wakeup,
+            notifier=ServiceNotifier({"NOTIFY_SOCKET": str(folder / "notify")}, 1, monotonic_seconds),
+            metrics=metrics,
         )
-    )  # fmt: skip
-    machine.log(*verbose[-8:])
-    machine.read()
-    with machine.database.engine.connect() as connection:
-        dump = "".join(repr(connection.execute(table.select()).all()) for table in Base.metadata.sorted_tables)
-    assert "delivered" in dump
-    assert "AUTH PLAIN [hidden]" in dump
-    assert secret not in dump
-    assert "send attr" not in dump
+        self._thread = threading.Thread(target=self.daemon.run)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.wakeup.stop()
+        if self._thread.is_alive():
+            self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def told(self) -> list[str]:
+        """What was told since the last time."""
+        found = []
+        while True:
+            try:
+                found.append(self._socket.recv(4096).decode())
+            except BlockingIOError:
+                return found
+
+    def close(self) -> None:
+        self.stop()
+        self.wakeup.close()
+        self.reader.close()
+        self._socket.close()
 
 
-def test_a_renamed_log_is_read_to_its_end(machine: Machine) -> None:
-    machine.log(*_STORY[:9])
-    machine.read()
-    machine.log(*_STORY[9:12])
-    machine.maillog.rename(machine.maillog.with_name("mail.log.1"))
-    machine.log(*_STORY[12:])
-    machine.read()
-    assert len(machine.rows(Attempt)) == 3
+@pytest.fixture
+def running(machine: Machine, tmp_path: Path) -> Iterator[_Running]:
+    made = _Running(machine, tmp_path, Metrics())
+    yield made
+    made.close()
 
 
-def test_nul_octets_do_not_reach_the_record(machine: Machine) -> None:
-    machine.maillog.write_bytes(_STORY[8].replace("250 2.0.0 Ok", "250 \0 Ok").encode() + b"\n")
-    machine.read()
-    assert [row.text for row in machine.rows(Attempt)] == ["250  Ok: queued as 5F5C64474F"]
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.01)
 
 
-def test_a_journal_line_that_is_none_is_kept(machine: Machine) -> None:
-    machine.journal.write_bytes(b'{"event":"half\n\n' + to_line(_NOTES[0]) + b"\n")
-    machine.read()
-    assert [row.line for row in machine.rows(UnknownLine)] == ['{"event":"half']
-    assert len(machine.rows(Recipient)) == 2
-
-
-def test_an_unknown_time_zone_is_said(machine: Machine) -> None:
-    with pytest.raises(UserError, match="time_zone"):
-        Reader(LogparserSettings(time_zone="Mars/Olympus"), "relay", Store(machine.database, "relay"), grace_seconds=0)
-
-
-def test_a_database_that_is_away_is_waited_for(machine: Machine) -> None:
-    """And a stop ends the wait, with nothing stored and nothing lost."""
-    machine.log(*_STORY)
-    store = Store(machine.database, "relay.example")
-    reader = Reader(machine.settings, "relay.example", store, grace_seconds=0)
-    wakeup = Wakeup([])
-    daemon = Daemon(reader, store, lambda: NOW, poll_seconds=0.1, queue_lifetime_seconds=432_000, wakeup=wakeup)
-    with machine.database.writing_connection() as connection:
+def _take_away(database: Database) -> None:
+    with database.writing_connection() as connection:
         connection.exec_driver_sql("ALTER TABLE attempts RENAME TO attempts_away")
-    wakeup.stop()
-    assert daemon.read_once()
-    wakeup.close()
-    reader.close()
-    assert machine.rows(QueueFile) == []
-    with machine.database.writing_connection() as connection:
+
+
+def _bring_back(database: Database) -> None:
+    with database.writing_connection() as connection:
         connection.exec_driver_sql("ALTER TABLE attempts_away RENAME TO attempts")
+
+
+def test_a_stop_ends_the_wait_for_a_database_that_is_away_with_nothing_stored_and_nothing_lost(
+    machine: Machine, running: _Running
+) -> None:
+    machine.log(*STORY)
+    machine.note(*NOTES)
+    _take_away(machine.database)
+    running.wakeup.stop()
+    with pytest.raises(Stopped):
+        running.daemon.read_once()
+    assert machine.rows(QueueFile) == machine.rows(ReadingPosition) == machine.rows(OpenConversation) == []
+    _bring_back(machine.database)
     machine.read()
     assert len(machine.rows(Attempt)) == 3
+
+
+def test_a_database_that_is_away_is_waited_for(
+    machine: Machine, running: _Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.log(*STORY)
+    _take_away(machine.database)
+    with caplog.at_level(logging.WARNING):
+        running.start()
+        _wait_for(lambda: "event=database-away" in caplog.text)
+    assert machine.rows(QueueFile) == []
+    _bring_back(machine.database)
+    _wait_for(lambda: len(machine.rows(Attempt)) == 3)
+    assert any(text.startswith("STATUS=the database is away") for text in running.told())
+
+
+def test_a_stop_while_the_database_is_away_ends_the_program_as_any_other(machine: Machine, running: _Running) -> None:
+    """Whether a batch or something else waits for it."""
+    machine.log(*STORY)
+    _take_away(machine.database)
+    running.start()
+    told: list[str] = []
+
+    def is_waiting() -> bool:
+        told.extend(running.told())
+        return any("away" in text for text in told)
+
+    _wait_for(is_waiting)
+    running.stop()
+    assert running.told()[-1] == "STOPPING=1"
+    assert machine.rows(QueueFile) == []
+
+
+def test_reading_once_all_that_is_there_ends_when_told_so_while_the_database_is_away(
+    machine: Machine, running: _Running
+) -> None:
+    machine.log(*STORY)
+    _take_away(machine.database)
+    timer = threading.Timer(0.2, running.wakeup.stop)
+    timer.start()
+    running.daemon.read_all()
+    timer.join()
+    assert machine.rows(QueueFile) == []
+
+
+def test_all_that_is_there_is_read(machine: Machine, running: _Running) -> None:
+    machine.log(*STORY)
+    machine.note(*NOTES)
+    running.daemon.read_all()
+    assert len(machine.rows(Attempt)) == 3
+    assert not running.daemon.read_once()
+
+
+def test_systemd_hears_that_it_began_and_that_it_ends(machine: Machine, running: _Running) -> None:
+    machine.log(*STORY)
+    running.start()
+    _wait_for(lambda: len(machine.rows(Attempt)) == 3)
+    running.stop()
+    told = running.told()
+    assert (told[0], told[-1]) == ("READY=1", "STOPPING=1")
+    assert told.count("READY=1") == told.count("STOPPING=1") == 1
+    assert "STATUS=0 octets unread" in told
+
+
+def test_it_is_ready_once_the_database_is_there(machine: Machine, running: _Running) -> None:
+    with machine.database.writing_connection() as connection:
+        connection.exec_driver_sql("ALTER TABLE reading_positions RENAME TO positions_away")
+    running.start()
+    told: list[str] = []
+
+    def is_waiting() -> bool:
+        told.extend(running.told())
+        return any("away" in text for text in told)
+
+    _wait_for(is_waiting)
+    assert "READY=1" not in told
+    with machine.database.writing_connection() as connection:
+        connection.exec_driver_sql("ALTER TABLE positions_away RENAME TO reading_positions")
+    _wait_for(lambda: "READY=1" in running.told())
+
+
+def _read_up_to(machine: Machine) -> set[dt.datetime | None]:
+    return {row.read_up_to for row in machine.rows(ReadingPosition)}
+
+
+def test_it_says_until_when_everything_was_read(machine: Machine, running: _Running) -> None:
+    """Not while lines are waiting, and not more often than is of use."""
+    machine.log(*STORY)
+    machine.note(*NOTES)
+    assert running.daemon.read_once()
+    assert _read_up_to(machine) == {None}
+    running.start()
+    _wait_for(lambda: _read_up_to(machine) == {NOW})
+    running.now = NOW + dt.timedelta(seconds=9)
+    time.sleep(0.2)
+    assert _read_up_to(machine) == {NOW}
+    running.now = later = NOW + dt.timedelta(seconds=10)
+    _wait_for(lambda: _read_up_to(machine) == {later})
+
+
+def test_recipients_of_whom_nothing_is_heard_become_unknown(machine: Machine, running: _Running) -> None:
+    """Those that Postfix keeps no longer, and those that it never spoke of."""
+    machine.note(admitted("4F5C644751", "unheard@example.net"))
+    machine.log(
+        "Nov 22 12:00:01 relay postfix/smtp[7]: 4F5C644752: to=<silent@example.net>, relay=none, delay=1,"
+        " delays=0/0/0/1, dsn=4.0.0, status=deferred (later)"
+    )
+    running.start()
+    _wait_for(lambda: machine.states() == {"unheard@example.net": "unknown", "silent@example.net": "deferred"})
+    running.now = NOW + 7 * _DAY
+    _wait_for(lambda: machine.states() == {"unheard@example.net": "unknown", "silent@example.net": "unknown"})
+
+
+def test_where_no_mail_log_is_read_nobody_is_missed_in_it(machine: Machine, tmp_path: Path) -> None:
+    machine.settings = dataclasses.replace(machine.settings, maillogs=())
+    machine.note(admitted("4F5C644751", "a@example.net"))
+    running = _Running(machine, tmp_path)
+    running.start()
+    _wait_for(lambda: _read_up_to(machine) == {NOW})
+    running.now = later = NOW + _DAY
+    _wait_for(lambda: _read_up_to(machine) == {later})
+    running.close()
+    assert machine.states() == {"a@example.net": "queued"}
+
+
+def test_sources_that_are_no_longer_read_are_forgotten(machine: Machine, running: _Running) -> None:
+    """They would hold back for ever until when everything was read; what was imported stays known."""
+    kept = {f"{HOST}:{machine.maillog}", import_name(HOST, "/old"), "edge2:/var/log/mail.log"}
+    with machine.database.writing() as session:
+        for source in (*kept, f"{HOST}:/former/mail.log"):
+            session.add(
+                ReadingPosition(
+                    source=source, fingerprint="", fingerprint_octets=0, inode=0, offset=0, lines_read=0, read_at=NOW
+                )
+            )
+    running.start()
+    _wait_for(lambda: {row.source for row in machine.rows(ReadingPosition)} == kept)
+
+
+def test_what_a_batch_was_is_counted(machine: Machine) -> None:
+    machine.note(NOTES[0])
+    machine.log(
+        *STORY[:3],
+        "Nov 22 12:00:00 relay postfix/smtpd[5]: connect from localhost[127.0.0.1]",
+        "Nov 22 12:00:00 relay cron[5]: nothing to us",
+        "no log line at all",
+        "Nov 22 12:00:00 relay postfix/smtpd[5]: 4F5C64474F: words of a later version",
+        "Nov 22 12:00:00 relay postfix/smtpd[5]: 4F5C64474F: other words",
+        "Nov 22 12:00:00 relay rsyslogd: imuxsock[pid 2717]: begin to drop messages due to rate-limiting",
+        "Nov 22 12:00:06 relay rsyslogd: imuxsock[pid 2717]: 412 messages lost due to rate-limiting",
+    )
+    reader = machine.reader(machine.store())
+    batch = reader.read(NOW)
+    reader.close()
+    assert batch is not None
+    counts = _counts(batch, Written(rows=7, attempts=0, unknown_lines=2), 3, 0.5)
+    assert (counts.understood, counts.irrelevant, counts.other_program) == (1 + 3 + 2, 1, 2)
+    assert counts.unknown_by_daemon == Counter(smtpd=2)
+    assert (counts.gaps, counts.lost_lines) == (2, 412)
+    assert (counts.rows, counts.open_conversations, counts.seconds) == (7, 3, 0.5)
+
+
+def test_the_numbers_say_what_was_stored_and_how_far_it_is(machine: Machine, running: _Running) -> None:
+    machine.log(*STORY)
+    machine.note(*NOTES)
+    running.start()
+    _wait_for(lambda: _read_up_to(machine) == {NOW})
+    running.stop()
+    metrics = running.daemon.metrics
+    assert metrics is not None
+    value = metrics._registry.get_sample_value
+    lines = {
+        result: value("sendproof_logparser_lines_total", {"result": result}) for result in ("understood", "unknown")
+    }
+    assert lines == {"understood": len(STORY) - 1 + len(NOTES), "unknown": 1}
+    assert value("sendproof_logparser_unread_bytes", {"source": f"{HOST}:{machine.maillog}"}) == 0
+    assert value("sendproof_logparser_open_recipients", {"state": "queued"}) == 0
+    assert value("sendproof_logparser_batch_seconds_count") == 1

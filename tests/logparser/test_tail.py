@@ -1,15 +1,20 @@
+import datetime as dt
 import gzip
 import itertools
 import os
 import random
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sendproof_core.errors import UserError
+from sendproof_logparser.chunk import LINE_OCTETS
 from sendproof_logparser.position import Position
-from sendproof_logparser.tail import LINE_OCTETS, Tail, Wakeup
+from sendproof_logparser.tail import CHUNK_OCTETS, Tail, Wakeup
 
 
 class _Followed:
@@ -153,6 +158,57 @@ def test_a_copy_is_not_read_again(followed: _Followed) -> None:
     assert followed.read_anew() == ["one", "two"]
 
 
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["line", "half", "rename", "gzip", "compress all", "copytruncate", "read", "restart"]),
+        max_size=40,
+    )
+)
+def test_whatever_is_done_to_the_files_each_line_is_read_once_and_in_order(deeds: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        followed = _Followed(Path(folder))
+        followed.write("begin\n")
+        wanted = ["begin", ""]
+        tail = followed.tail()
+        followed.drain(tail)  # what was rotated before the first reading is not read
+        for number, deed in enumerate(deeds):
+            match deed:
+                case "line" | "half":
+                    wanted[-1] += f"{number}"
+                    followed.write(f"{number}\n" if deed == "line" else f"{number}")
+                    if deed == "line":
+                        wanted.append("")
+                case "rename" | "gzip" | "copytruncate" if followed.path.exists() and followed.path.stat().st_size:
+                    if wanted[-1]:
+                        wanted.append("")
+                    if deed == "copytruncate":
+                        followed.write("\n")  # in the middle of a line, what is lost is lost
+                        rotated = followed.path.with_name(f"mail.log.c{number}")
+                        rotated.write_bytes(followed.path.read_bytes())
+                        followed.touch(rotated)
+                        followed.path.write_bytes(b"")
+                    else:
+                        followed.rename(compress=deed == "gzip")
+                case "compress all":
+                    for rotated in followed.path.parent.glob("mail.log.*"):
+                        if rotated.suffix != ".gz":
+                            followed.compress(rotated)
+                case "restart":
+                    tail = followed.tail()
+                case "read":
+                    followed.drain(tail)
+                case _:
+                    pass
+        if followed.path.exists() and followed.path.stat().st_size:
+            followed.rename()
+        followed.write("end\n")
+        followed.drain(tail)
+        for opened in followed.tails:
+            opened.close()
+        assert [line for line in followed.read_lines if line] == [*(line for line in wanted if line), "end"]
+
+
 def test_half_a_line_at_the_end_of_a_rotated_file_is_a_line(followed: _Followed) -> None:
     followed.write("one\nhal")
     followed.read_anew()
@@ -206,6 +262,73 @@ def test_a_damaged_gzip_is_read_as_far_as_it_goes(followed: _Followed) -> None:
     read = followed.read_anew()
     assert read[:1000] == lines[:1000]
     assert read[-1] == "after"
+
+
+def test_where_a_gzip_file_broke_is_said_once(followed: _Followed, caplog: pytest.LogCaptureFixture) -> None:
+    followed.write("one\n")
+    followed.read_anew()
+    followed.write("two\n" * 100_000)
+    compressed = followed.rename(compress=True)
+    octets = compressed.stat().st_size - 50
+    compressed.write_bytes(compressed.read_bytes()[:octets])
+    followed.write("after\n")
+    assert followed.read_anew()[-1] == "after"
+    said = [record.getMessage() for record in caplog.records if "damaged-gzip" in record.getMessage()]
+    assert len(said) == 1
+    assert f"after {octets} octets" in said[0]
+
+
+def test_a_file_that_is_deleted_and_made_anew_is_read_to_its_end_first(followed: _Followed) -> None:
+    followed.write("one\n")
+    tail = followed.tail()
+    followed.drain(tail)
+    followed.write("two\n")
+    followed.path.unlink()
+    followed.drain(tail)
+    followed.write("three\n")
+    followed.drain(tail)
+    assert followed.read_lines == ["one", "two", "three"]
+
+
+def test_octets_that_are_no_text_do_no_harm(followed: _Followed) -> None:
+    octets = b"\0\0\0one\ntw\xffo\n\n\xe2\x80\nthree\n"
+    followed.path.write_bytes(octets)
+    tail = followed.tail()
+    chunk = tail.read()
+    assert chunk is not None
+    assert chunk.data + b"\n" == octets
+    assert chunk.position.offset == len(octets)
+
+
+def test_a_chunk_says_when_its_file_was_written_to_and_how_it_begins(followed: _Followed) -> None:
+    followed.write("one\n")
+    tail = followed.tail()
+    followed.drain(tail)
+    followed.write("two\n")
+    chunk = tail.read()
+    assert chunk is not None
+    assert chunk.head == b"one\ntwo\n"
+    assert chunk.offset == 4
+    assert chunk.modified_at == dt.datetime.fromtimestamp(1_700_000_001, dt.UTC)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_much_is_read_in_chunks_and_what_is_left_is_known(followed: _Followed, compress: bool) -> None:
+    generator = random.Random(1)
+    lines = [f"{generator.random()}" for _ in range(400_000)]
+    followed.write(f"{lines[0]}\n")
+    followed.read_anew()
+    followed.write("".join(f"{line}\n" for line in lines[1:]))
+    if compress:
+        followed.rename(compress=True)
+    tail = followed.tail()
+    unread = [tail.unread_octets()]
+    while (chunk := tail.read()) is not None:
+        assert len(chunk.data) < CHUNK_OCTETS
+        followed.read_lines += chunk.data.decode().split("\n")
+        unread.append(tail.unread_octets())
+    assert followed.read_lines == lines
+    assert unread[1] > unread[-1] == 0
 
 
 def test_an_endless_line_is_read_in_pieces(followed: _Followed) -> None:

@@ -31,9 +31,10 @@ from sendproof_core.schema import (
     ReadingPosition,
     Recipient,
 )
+from sendproof_core.source_names import import_name, source_name
 from sendproof_core.states import Span
 from sendproof_milter.quota_store import ChargeRequest, QuotaStore
-from sendproof_milter.reconciliation import Reconciled, reconcile
+from sendproof_milter.reconciliation import ReadUpTo, Reconciled, reconcile
 from sendproof_testing.submissions import NOW
 
 _ZONE = "Europe/Vienna"
@@ -614,6 +615,29 @@ def test_silence_counts_only_where_everything_of_the_host_was_read(
     store.charge(_request())
     _read_up_to(ledger, **sources)
     assert reconcile(store, _HOST, NOW + 2 * _DAY).taken_back == taken_back
+
+
+def test_old_files_that_are_imported_say_nothing_of_how_far_was_read(ledger: Database) -> None:
+    """Nor do they hold back what the host's own sources say."""
+    store = QuotaStore(ledger)
+    ours, imports = source_name(_HOST, "/var/log/mail.log"), import_name(_HOST, "/root/mail.log.7.gz")
+    _read_up_to(ledger, **{ours: NOW, imports: None})
+    assert store.read_up_to(_HOST) == ReadUpTo(NOW, NOW)
+    _read_up_to(ledger, **{ours: NOW + _HOUR, imports: NOW - _DAY})
+    assert store.read_up_to(_HOST) == ReadUpTo(NOW + _HOUR, NOW + _HOUR)
+    _read_up_to(ledger, **{imports: NOW})
+    assert store.read_up_to(_HOST) == ReadUpTo(None, None)
+    _read_up_to(ledger, **{ours: None, imports: NOW})
+    assert store.read_up_to(_HOST) == ReadUpTo(None, None)
+
+
+def test_an_import_makes_no_charge_taken_back(ledger: Database) -> None:
+    store, request = QuotaStore(ledger), _request()
+    store.charge(request)
+    _read_up_to(ledger, **{import_name(_HOST, "/old"): NOW + _DAY})
+    assert reconcile(store, _HOST, NOW + _DAY) == Reconciled(0, 0, 0)
+    _read_up_to(ledger, **{import_name(_HOST, "/old"): None, source_name(_HOST, "/log"): NOW + _DAY})
+    assert reconcile(store, _HOST, NOW + _DAY) == Reconciled(0, 1, 0)
 
 
 def test_another_hosts_charges_and_queue_files_are_not_touched(ledger: Database) -> None:

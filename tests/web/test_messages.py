@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from sendproof_core.transcripts import MessageSummary, RefusalView
-from sendproof_testing.sample_record import FOREIGN_ID, HOSTILE_ID, OFFER_ID, SENT_AT, UNKNOWN_ID
+from sendproof_testing.sample_record import FOREIGN_ID, HANDED_ON_ID, HOSTILE_ID, OFFER_ID, SENT_AT, UNKNOWN_ID
 from sendproof_testing.visitor import Visitor
 from sendproof_web import messages
 from sendproof_web.messages import merged
@@ -37,7 +37,7 @@ def test_paging_shows_every_message_once(max_: Visitor) -> None:
         seen += re.findall(r'class="row-subject" href="/messages/([^"]+)"', page)
         older = re.search(r'rel="next" href="([^"]+)"', page)
         path = older[1].replace("&amp;", "&") if older else None
-    assert len(seen) == len(set(seen)) == 63
+    assert len(seen) == len(set(seen)) == 64
 
 
 def test_another_accounts_messages_are_not_in_the_list(max_: Visitor) -> None:
@@ -86,6 +86,26 @@ def test_many_recipients_are_shown_a_page_at_a_time(max_: Visitor, monkeypatch: 
     assert 'rel="prev"' in second
     assert max_.get(f"/messages/{OFFER_ID}?first=5").status_code == 404
     assert max_.get(f"/messages/{OFFER_ID}?first=-7").status_code == 200
+
+
+def test_the_page_follows_a_message_from_queue_file_to_queue_file(max_: Visitor) -> None:
+    page = max_.get(f"/messages/{HANDED_ON_ID}").text
+    wanted = [
+        "250 2.6.0 &lt;7f3c@own.example&gt; [InternalId=1234567",
+        "the server speaks like Exchange or Microsoft 365",
+        "handed to a content filter, which gave it back as 4dDlFiltered2",
+        "zoe@example.org</bdi></h2>",
+        "as 4dDlForward3 to zoe@example.org",
+        "shown by &#34;forwarded as&#34; in the mail log",
+        "our server lets that one rest for a while",
+        "put back into the queue by an administrator as 4dDlRequeued4",
+    ]
+    assert [text for text in wanted if text not in page] == []
+
+
+def test_a_gap_of_the_log_is_named_where_the_evidence_ends(max_: Visitor) -> None:
+    page = max_.get(f"/messages/{UNKNOWN_ID}").text
+    assert "has a gap from 12:03:06 to 12:05:52 (the system log dropped 4,112 lines)" in page
 
 
 def test_what_is_not_known_is_said(max_: Visitor) -> None:

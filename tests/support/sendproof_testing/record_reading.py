@@ -1,7 +1,9 @@
 """A machine whose mail log and journal are read into a record, for tests of the logparser. Starts no process."""
 
+import contextlib
 import dataclasses
 import datetime as dt
+import os
 import uuid
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ from sqlalchemy import select
 from sendproof_core.database import Database
 from sendproof_core.journal_records import Admitted, Copied, JournalRecord, SignatureRecord, to_line
 from sendproof_core.schema import Base, Recipient
-from sendproof_logparser.daemon import Reader
+from sendproof_logparser import sources
+from sendproof_logparser.host_names import HostNames
+from sendproof_logparser.reader import Reader
 from sendproof_logparser.settings import LogparserSettings
 from sendproof_logparser.store import Store
 
 NOW = dt.datetime(2026, 11, 22, 13, 3, 5, tzinfo=dt.UTC)
+HOST = "relay.example"
 LOGS = Path(__file__).parents[2] / "corpus" / "logs"
 
 
@@ -32,6 +37,7 @@ class Machine:
     def log(self, *lines: str) -> None:
         with self.maillog.open("a", encoding="utf-8") as file:
             file.writelines(f"{line}\n" for line in lines)
+        os.utime(self.maillog, (NOW.timestamp(), NOW.timestamp()))  # by which stamps without a year are read
 
     def note(self, *records: JournalRecord) -> None:
         with self.journal.open("ab") as file:
@@ -39,14 +45,22 @@ class Machine:
 
     def read(self, now: dt.datetime = NOW) -> int:
         """Start a reader, let it read all that is there, and end it; how many batches there were."""
-        store = Store(self.database, "relay.example")
-        reader = Reader(self.settings, "relay.example", store, grace_seconds=0)
+        store = self.store()
         batches = 0
-        while (batch := reader.read(now)) is not None:
-            store.write(batch)
-            batches += 1
-        reader.close()
+        with contextlib.closing(self.reader(store)) as reader:
+            while (batch := reader.read(now)) is not None:
+                store.write(batch)
+                batches += 1
         return batches
+
+    def store(self, database: Database | None = None) -> Store:
+        """This machine's part of the record; ``database``: another connection to it."""
+        return Store(database or self.database, HOST, HOST, self.settings.own_addresses)
+
+    def reader(self, store: Store) -> Reader:
+        """A reader of its logs, which goes on where the last one ended."""
+        origins = sources.followed(self.settings, HOST, grace_seconds=0)
+        return Reader(origins, HostNames(HOST, self.settings.host_labels), store)
 
     def rows(self, table: type[Base]) -> list[Any]:
         with self.database.reading() as session:
@@ -68,18 +82,21 @@ def record_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     queries = {
         "messages": "SELECT id, account_id, login, submitted_at, subject, recipient_count FROM messages",
         "queue_files": "SELECT host, instance, queue_id, born_at, message_id, message_id_header, envelope_sender,"
-        " client, login, size_bytes, recipient_count, parent_queue_id, disposition, disposed_at, removed_at"
+        " client, login, size_bytes, recipient_count, parent_queue_id, link_kind, link_evidence, disposition,"
+        " disposed_at, removed_at"
         " FROM queue_files",
-        "recipients": "SELECT q.queue_id, q.born_at, r.address, r.final_address, r.number, r.state, r.state_at"
-        " FROM recipients r JOIN queue_files q ON q.id = r.queue_file_id",
+        "recipients": "SELECT q.queue_id, q.born_at, r.address, r.final_address, r.number, r.state, r.state_at,"
+        " r.handed_on_at, r.suspended_at, r.suspended_because, r.suspensions FROM recipients r"
+        " JOIN queue_files q ON q.id = r.queue_file_id",
         "deliveries": "SELECT q.queue_id, d.service, d.pid, d.began_at, d.tls, d.dialogue, d.troubles"
         " FROM deliveries d JOIN queue_files q ON q.id = d.queue_file_id",
         "attempts": "SELECT q.queue_id, r.address, a.attempted_at, a.status, a.dsn, a.relay, a.text, a.remote_queue_id,"
         " d.began_at, d.dialogue FROM attempts a JOIN recipients r ON r.id = a.recipient_id"
         " JOIN queue_files q ON q.id = r.queue_file_id LEFT JOIN deliveries d ON d.id = a.delivery_id",
         "opens": "SELECT message_id, recipient_number, opened_at, grade FROM opens",
-        "refusals": "SELECT login, refused_at, host, queue_id, reply FROM refusals",
-        "unknown_lines": "SELECT line FROM unknown_lines",
+        "refusals": "SELECT login, refused_at, host, queue_id, reply, source, stage, client_address FROM refusals",
+        "log_gaps": "SELECT host, begins_at, ends_at, lines, text FROM log_gaps",
+        "unknown_lines": "SELECT line, daemon FROM unknown_lines",
     }
     with database.engine.connect() as connection:
         return {

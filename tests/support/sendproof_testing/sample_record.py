@@ -1,4 +1,4 @@
-"""A small record as the logparser would have written it: one message with four fates, and some that are odd.
+"""A small record as the logparser would have written it: a message with four fates, a much-travelled one, odd ones.
 
 For tests of what reads the record, and for looking at pages. Sends no mail.
 """
@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from sendproof_core import directory
+from sendproof_core.links import LinkEvidence, LinkKind
 from sendproof_core.plans import QuotaLimits
-from sendproof_core.schema import Attempt, Delivery, Message, Open, QueueFile, Recipient, Refusal
+from sendproof_core.schema import Attempt, Delivery, LogGap, Message, Open, QueueFile, Recipient, Refusal
 from sendproof_core.states import RecipientState
 
 PASSWORD = "correct horse battery"
@@ -19,6 +20,7 @@ SENT_AT = dt.datetime(2026, 11, 22, 13, 3, 5, 214_000, dt.UTC)
 OFFER_ID = uuid.UUID("019ab000-0000-7000-8000-000000000001")
 UNKNOWN_ID = uuid.UUID("019ab000-0000-7000-8000-000000000002")
 HOSTILE_ID = uuid.UUID("019ab000-0000-7000-8000-000000000003")
+HANDED_ON_ID = uuid.UUID("019ab000-0000-7000-8000-000000000005")
 FOREIGN_ID = uuid.UUID("019ab000-0000-7000-8000-000000000004")
 HOSTILE = '<script>alert(1)</script>\x1b[31m"><img src=x onerror=alert(2)>\u202egpj'
 TLS = (
@@ -58,6 +60,8 @@ def fill(session: Session, *, older_messages: int = 0) -> None:
         session, ids["max"], UNKNOWN_ID, "Minutes of the meeting", SENT_AT - dt.timedelta(hours=2), "4dDmPz8xxx"
     )
     _recipient(session, lost, "ben@example.org", RecipientState.UNKNOWN, lost.born_at)
+    _gap(session, lost.born_at)
+    _handed_on(session, ids["max"])
     _hostile(session, ids["max"])
     foreign = _message(session, ids["eve"], FOREIGN_ID, "Not for max", SENT_AT, "4dDmPz9eve")
     _recipient(session, foreign, "zoe@example.org", RecipientState.QUEUED, SENT_AT)
@@ -170,6 +174,82 @@ def _hostile(session: Session, account_id: int) -> None:
     _attempt(session, victim, delivery, queue_file.born_at, "bounced", "5.7.1", reply, "evil.example[192.0.2.66]:25")
 
 
+def _handed_on(session: Session, account_id: int) -> None:
+    """Through a filter, by an alias to two, let rest, and put back by an administrator."""
+    begin = SENT_AT - dt.timedelta(hours=1)
+    second = dt.timedelta(seconds=1)
+    first = _message(session, account_id, HANDED_ON_ID, "Plans for the team", begin, "4dDlHandedOn1")
+
+    anna = _recipient(session, first, "anna@example.net", RecipientState.QUEUED, begin + second, 1)
+    reply = "250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as 4dDlFiltered2"
+    _attempt(session, anna, None, begin + 2 * second, "sent", "2.0.0", reply, "127.0.0.1[127.0.0.1]:10024", 2.0)
+    filtered = child_of(
+        session, first, "4dDlFiltered2", begin + 1.5 * second, LinkKind.FILTER, LinkEvidence.ORIGINAL_QUEUE_ID
+    )
+    passed = _recipient(session, filtered, "anna@example.net", RecipientState.DELIVERED, begin + 4 * second, None)
+    reply = "250 2.6.0 <7f3c@own.example> [InternalId=1234567, Hostname=X.prod.outlook.com] Queued mail for delivery"
+    mx = "example-net.mail.protection.outlook.com[192.0.2.26]:25"
+    _attempt(session, passed, None, begin + 4 * second, "sent", "2.6.0", reply, mx, 2.5, "1234567")
+
+    team = _recipient(session, first, "team@own.example", RecipientState.QUEUED, begin + second, 2)
+    _attempt(session, team, None, begin + 2 * second, "sent", "2.0.0", "forwarded as 4dDlForward3", "local", 2.0)
+    forwarded = child_of(
+        session, first, "4dDlForward3", begin + 2 * second, LinkKind.FORWARD, LinkEvidence.FORWARDED_AS
+    )
+    zoe = _recipient(session, forwarded, "zoe@example.org", RecipientState.DELIVERED, begin + 3 * second, None)
+    _attempt(session, zoe, None, begin + 3 * second, "sent", "2.0.0", "250 OK id=1vMZqK-0000000AbCd-2eFg")
+    ben = _recipient(session, forwarded, "ben@example.com", RecipientState.BOUNCED, begin + 3 * second, None)
+    _attempt(session, ben, None, begin + 3 * second, "bounced", "5.1.1", REFUSED, "mx.example.com[2001:db8::19]:25")
+
+    dora = _recipient(session, first, "dora@example.edu", RecipientState.DEFERRED, begin + 3300 * second, 3)
+    dora.suspended_at, dora.suspensions = begin + 3300 * second, 4
+    dora.suspended_because = "connect to mail.example.edu[203.0.113.77]:25: Connection refused"
+
+    carl = _recipient(session, first, "carl@example.com", RecipientState.QUEUED, begin + 30 * second, 4)
+    reason = (
+        "host mx.example.com[2001:db8::19] said: 451 4.3.0 queue file write error (in reply to end of DATA command)"
+    )
+    _attempt(session, carl, None, begin + second, "deferred", "4.3.0", reason, "mx.example.com[2001:db8::19]:25")
+    again = child_of(session, first, "4dDlRequeued4", begin + 600 * second, LinkKind.REQUEUE, LinkEvidence.ORIGINAL_ID)
+    requeued = _recipient(session, again, "carl@example.com", RecipientState.DELIVERED, begin + 601 * second, None)
+    reply = "250 2.0.0 Ok: queued as 1310930001DB"
+    _attempt(session, requeued, None, begin + 601 * second, "sent", "2.0.0", reply, delay_seconds=1.2)
+
+
+def child_of(
+    session: Session, parent: QueueFile, queue_id: str, at: dt.datetime, kind: LinkKind, evidence: LinkEvidence
+) -> QueueFile:
+    """A queue file that comes from another; the journal does not name it."""
+    child = QueueFile(
+        host=parent.host,
+        instance=parent.instance,
+        queue_id=queue_id,
+        born_at=at,
+        message_id=None,
+        parent_queue_id=parent.queue_id,
+        link_kind=kind.value,
+        link_evidence=evidence.value,
+    )
+    session.add(child)
+    session.flush()
+    return child
+
+
+def _gap(session: Session, after: dt.datetime) -> None:
+    begin = after.replace(microsecond=0) + dt.timedelta(seconds=1)
+    session.add(
+        LogGap(
+            host="edge1",
+            source="edge1:/var/log/sendproof/mail.log",
+            begins_at=begin,
+            ends_at=begin + dt.timedelta(minutes=2, seconds=46),
+            lines=4112,
+            text="imuxsock lost 4112 messages from pid 612 due to rate-limiting",
+            line_key=1,
+        )
+    )
+
+
 def _greeting(name: str) -> list[tuple[str, str]]:
     capabilities = _EHLO.replace("mx1.example.net", name).split("|")
     answered = [("S", f"250{' ' if item == 'DSN' else '-'}{item}") for item in capabilities]
@@ -231,7 +311,12 @@ def _message(
 
 
 def _recipient(
-    session: Session, queue_file: QueueFile, address: str, state: RecipientState, at: dt.datetime, number: int = 1
+    session: Session,
+    queue_file: QueueFile,
+    address: str,
+    state: RecipientState,
+    at: dt.datetime,
+    number: int | None = 1,
 ) -> Recipient:
     recipient = Recipient(
         queue_file_id=queue_file.id, address=address, final_address=None, number=number, state=state.value, state_at=at

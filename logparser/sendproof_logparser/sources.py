@@ -1,0 +1,60 @@
+"""What the settings name as logs and journals, ready to be read. Reads nothing itself."""
+
+import datetime as dt
+from functools import partial
+from pathlib import Path
+
+from sendproof_core.source_names import source_name
+from sendproof_logparser.chunk import Chunk
+from sendproof_logparser.journald import Journald, JournalLineReader
+from sendproof_logparser.position import Position
+from sendproof_logparser.reader import Identify, Journal, Lines, Log
+from sendproof_logparser.settings import LogparserSettings
+from sendproof_logparser.syslog_line import LineReader
+from sendproof_logparser.tail import Tail
+from sendproof_logparser.time_zone import time_zone
+
+
+def followed(settings: LogparserSettings, host: str, *, grace_seconds: float) -> list[Log | Journal]:
+    """What the daemon reads, journals first. ``grace_seconds``: see `Tail`."""
+
+    def tail(path: Path, position: Position | None) -> Tail:
+        return Tail(path, position, grace_seconds=grace_seconds)
+
+    zone = time_zone(settings.time_zone, "[logparser] time_zone")
+    return [
+        *(Journal(source_name(host, str(path.absolute())), partial(tail, path)) for path in settings.journals),
+        *(
+            Log(source_name(host, str(path.absolute())), partial(tail, path), of_zone(zone))
+            for path in settings.maillogs
+        ),
+        *_journald(settings, host),
+    ]
+
+
+def of_zone(zone: dt.tzinfo) -> "_LinesOf":
+    """Makes what takes a log file's lines apart. ``zone``: of stamps that name none."""
+    return _LinesOf(zone)
+
+
+class _LinesOf:
+    def __init__(self, zone: dt.tzinfo) -> None:
+        self._zone = zone
+
+    def __call__(self, identify: Identify, reference: dt.datetime | None, chunk: Chunk) -> Lines:
+        beginning = chunk.head.decode("utf-8", "replace")
+        return LineReader(identify, self._zone, reference, latest=chunk.modified_at, beginning=beginning)
+
+
+def _journald(settings: LogparserSettings, host: str) -> list[Log]:
+    if not settings.journald:
+        return []
+    directory = Path(settings.journald_directory) if settings.journald_directory else None
+    name = source_name(host, "journald" if directory is None else f"journald:{directory.absolute()}")
+    return [
+        Log(
+            name,
+            lambda position: Journald(directory, position),
+            lambda identify, reference, _chunk: JournalLineReader(identify, reference),
+        )
+    ]
