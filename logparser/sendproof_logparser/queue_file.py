@@ -280,9 +280,6 @@ class Refusal(NamedTuple):
     line_key: int
 
 
-_NAMES_OTHERS = frozenset((StatusLine, NotificationSent, Filtered))
-
-
 class Wanted:
     """Which queue files a batch may be about: what `store` has to load for it.
 
@@ -298,21 +295,18 @@ class Wanted:
         """What facts speak of."""
         # The first field of an event is its queue id, or a client's name in the few that have none.
         self.queue_ids.update([fact[3][0] for fact in facts if fact[3][0] is not None])  # type: ignore[misc] # as above
-        for _, _, process, event, _ in facts:
-            if type(event) not in _NAMES_OTHERS:
-                continue
-            match event:
-                case StatusLine() if event.status == "sent" and _may_go_on(process, event, relays):
-                    child = _named_child(process, event)
+        for fact in facts:
+            event = fact[3]
+            if type(event) is StatusLine:
+                if event.status == "sent" and _may_go_on(fact[2], event, relays):
+                    child = _named_child(fact[2], event)
                     if child is not None:
                         self.queue_ids.add(child[0])
                     self.parents.add(event.queue_id)
-                case NotificationSent():
-                    self.queue_ids.add(event.child_queue_id)
-                case Filtered():
-                    self.queue_ids.update(event.child_queue_ids)
-                case _:
-                    pass
+            elif type(event) is NotificationSent:
+                self.queue_ids.add(event.child_queue_id)
+            elif type(event) is Filtered:
+                self.queue_ids.update(event.child_queue_ids)
 
     def add_notes(self, notes: Iterable[Note]) -> None:
         """What journals speak of."""

@@ -19,6 +19,7 @@ from sendproof_logparser.transcript import Conversation
 
 Row = tuple[Any, ...]
 
+_quoted = json.encoder.encode_basestring_ascii
 _UNKNOWN_LINE_OCTETS = 4_000
 _TEXT = 100_000  # of what outsiders choose: far more than Postfix lets through
 
@@ -121,7 +122,9 @@ class Rows:
     def delivery_growth(self, delivery: Conversation, row_id: int) -> Row:
         """The columns of ``deliveries`` that grow while the conversation goes on."""
         troubles = [(at.isoformat(), text) for at, text, _ in delivery.troubles] if delivery.troubles else []
-        dialogue = json.dumps(delivery.dialogue) if delivery.dialogue else "[]"
+        # As `json.dumps` would, in half the time: most of a verbose log is dialogue.
+        spoken = [f'["{at}", "{speaker}", {_quoted(text)}]' for at, speaker, text in delivery.dialogue]
+        dialogue = f"[{', '.join(spoken)}]"
         return (delivery.tls, dialogue, json.dumps(troubles) if troubles else "[]", row_id)
 
     def delivery(self, delivery: Conversation, queue_file_id: int, row_id: int) -> Row:

@@ -209,10 +209,20 @@ class Tail:
         following = _following(self.path, file)
         if following is None:
             return
+        while True:
+            # By its beginning it will be found again, should it be truncated before the first line of it is read.
+            head = following.head(FINGERPRINT_OCTETS)
+            again = _following(self.path, file)
+            if again is None or os.path.samestat(again.status(), following.status()):
+                break
+            following.close()  # it was truncated before its beginning was read: what stood there is in another file
+            following = again
+        if again is not None:
+            again.close()
         _log.info("event=next-file path=%s", following.path)
         self.close()
         self._file = following
-        self._position = None
+        self._position = Position(fingerprint_of(head), len(head), following.status().st_ino, 0) if head else None
 
 
 class Wakeup:

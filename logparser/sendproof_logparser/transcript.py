@@ -137,7 +137,7 @@ class Conversations:
         self._stamped: dt.datetime | None = None
         self._stamp = ""
         # The one that the line before was of: lines of a process come in runs.
-        self._last: Conversation | None = None
+        self.last: Conversation | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -169,7 +169,7 @@ class Conversations:
 
     def current(self, at: dt.datetime, process: Process) -> Conversation:
         """The conversation of the process that wrote a line; a new one if there is none."""
-        conversation = self._last
+        conversation = self.last
         if conversation is not None and conversation.process is process and conversation.changed_at is at:
             return conversation
         conversation = self._open.get(process)
@@ -183,7 +183,7 @@ class Conversations:
                 conversation.changed_at = at
         if not conversation.touched:
             self._touch(conversation)
-        self._last = conversation
+        self.last = conversation
         return conversation
 
     def start(self, old: Conversation, at: dt.datetime, peer: str) -> Conversation:
@@ -195,7 +195,7 @@ class Conversations:
         if old.troubles:
             new.troubles = _inherited(old, at)
         self._touch(new)
-        self._last = new
+        self.last = new
         return new
 
     def stamp(self, at: dt.datetime) -> str:
@@ -233,7 +233,7 @@ class Conversations:
         for process in [key for key, value in self._logins.items() if value[1] < idle.get(key.host, _NEVER)]:
             del self._logins[process]
             states[process] = None
-        self._touched, self._ended, self._logins_touched, self._last = [], [], set(), None
+        self._touched, self._ended, self._logins_touched, self.last = [], [], set(), None
         return grown, states
 
     def _touch(self, conversation: Conversation) -> None:
@@ -319,7 +319,9 @@ def _dialogue(
     conversations: Conversations, _number: int, at: dt.datetime, process: Process, event: DialogueLine, _: list[Fact]
 ) -> None:
     from_server, peer, text = event
-    conversation = conversations.current(at, process)
+    conversation = conversations.last
+    if conversation is None or conversation.process is not process or conversation.changed_at is not at:
+        conversation = conversations.current(at, process)
     if conversation.reply_continues and from_server and peer == conversation.peer and not conversation.authenticating:
         # In the middle of a reply, as most lines are.
         if text[3:4] != "-":

@@ -6,6 +6,7 @@ import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -240,6 +241,35 @@ def test_copytruncate_is_read_to_its_end_in_the_copy(followed: _Followed) -> Non
     followed.write("three\n")
     followed.drain(tail)
     assert followed.read_lines == ["one", "two", "three"]
+
+
+class _CutAtTheTurn(Tail):
+    """Of the file that it turns to, a copy is made, and it is truncated, before a line of it is read."""
+
+    def __init__(self, followed: _Followed) -> None:
+        super().__init__(followed.path, None, grace_seconds=0)
+        self._followed = followed
+
+    def _turn_to_next(self, file: Any) -> None:
+        super()._turn_to_next(file)
+        copy = self.path.with_name("mail.log.copy")
+        copy.write_bytes(self.path.read_bytes())
+        self._followed.touch(copy)
+        self.path.write_text("")
+        self._followed.write("three\n")
+
+
+# A whole file was lost in one of some hundred rounds of rotation.
+def test_copytruncate_of_a_file_that_nobody_has_begun_to_read_loses_nothing(followed: _Followed) -> None:
+    followed.write("one\n")
+    tail = _CutAtTheTurn(followed)
+    followed.tails.append(tail)
+    chunk = tail.read()
+    assert chunk is not None
+    followed.rename()
+    followed.write("two\n" * 3)
+    followed.drain(tail)
+    assert followed.read_lines == ["two", "two", "two", "three"]
 
 
 def test_a_lost_file_is_no_reason_to_stop(followed: _Followed) -> None:
