@@ -49,7 +49,7 @@ def command(config: Path, once: bool) -> None:
             metrics.serve(settings.metrics)
         store = Store(database, host, host, settings.own_addresses)
         reader = Reader(origins, HostNames(host, settings.host_labels), store)
-        wakeup = Wakeup(() if once else (*settings.maillogs, *settings.journals))
+        wakeup = Wakeup(() if once else (*settings.maillogs, *settings.journals, *sources.journal_files(settings)))
         daemon = Daemon(
             reader=reader,
             store=store,

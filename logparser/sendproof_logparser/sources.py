@@ -32,6 +32,15 @@ def followed(settings: LogparserSettings, host: str, *, grace_seconds: float) ->
     ]
 
 
+def journal_files(settings: LogparserSettings) -> list[Path]:
+    """Files that change when the system journal does: a hint for `Wakeup`, as far as there are any."""
+    if not settings.journald:
+        return []
+    named = settings.journald_directory
+    folders = [Path(named)] if named else [Path("/var/log/journal"), Path("/run/log/journal")]
+    return [file for folder in folders for file in (*folder.glob("*.journal"), *folder.glob("*/system.journal"))]
+
+
 def of_zone(zone: dt.tzinfo) -> "_LinesOf":
     """Makes what takes a log file's lines apart. ``zone``: of stamps that name none."""
     return _LinesOf(zone)

@@ -91,3 +91,13 @@ def test_stamps_without_a_year_are_near_the_line_before_or_the_file_s_own_time()
 def test_an_unknown_time_zone_is_said() -> None:
     with pytest.raises(UserError, match="time_zone"):
         _followed(LogparserSettings(time_zone="Mars/Olympus"))
+
+
+def test_the_files_of_the_system_journal_are_watched(tmp_path: Path) -> None:
+    (tmp_path / "0123").mkdir()
+    for name in ("remote.journal", "0123/system.journal", "0123/user-1000.journal"):
+        (tmp_path / name).touch()
+    settings = LogparserSettings(journald=True, journald_directory=str(tmp_path))
+    found = {str(path.relative_to(tmp_path)) for path in sources.journal_files(settings)}
+    assert found == {"remote.journal", "0123/system.journal"}
+    assert sources.journal_files(LogparserSettings(journald_directory=str(tmp_path))) == []
