@@ -387,7 +387,7 @@ class QueueFiles:
                 happened = Disposition.DISCARDED
             elif _may_go_on(process, event, self._relays):
                 if self._goes_on(queue_file, process, event, at):
-                    happened, recipient.handed_on_at = _HANDED_ON, at
+                    happened, recipient.handed_on_at, recipient.changed = _HANDED_ON, at, True
                 elif process.program.endswith(SPLIT_SERVICE):
                     happened = _HANDED_ON  # of the copy itself nothing is known yet
         recipient.take(happened, at)

@@ -573,3 +573,19 @@ def test_a_suspension_that_is_read_again_after_a_restart_counts_once(machine: Ma
     )
     assert recipient.suspended_at == dt.datetime(2026, 11, 22, 12, 2, tzinfo=dt.UTC)
     assert machine.rows(Attempt) == []
+
+
+# The recipient's state and its time stay as they were: what changed was not stored.
+def test_that_a_recipient_was_handed_on_is_known_in_later_batches(machine: Machine) -> None:
+    parent = dataclasses.replace(admitted("4F5C64474F", "a@example.net"), split=True)
+    machine.note(parent)
+    machine.read()
+    for line in (
+        "smtpd[3]: 4F5C644751: client=localhost[127.0.0.1], orig_queue_id=4F5C64474F",
+        "sendproof-split/smtp[7]: 4F5C64474F: to=<a@example.net>, relay=127.0.0.1[127.0.0.1]:10026, delay=1,"
+        " delays=0/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 4F5C644751)",
+        "qmgr[9]: 4F5C64474F: removed",
+    ):
+        machine.log(f"Nov 22 12:00:00 relay postfix/{line}")
+        machine.read()
+    assert machine.states() == {"a@example.net": "queued"}

@@ -15,7 +15,7 @@ from sendproof_core.database import Database
 _STATUS = re.compile(r"postfix/(\S+)\[\d+\]: (\w+): to=<([^>]*)>, .*?, dsn=\S+, status=(sent|deferred|bounced) \(")
 # What is "sent" there came back to us as a copy for that recipient, whose own status lines count.
 _COPYING = "sendproof-split/smtp"
-_LAST = {"sent": "delivered", "copied": "unknown", "deferred": "deferred", "bounced": "bounced"}
+_LAST = {"sent": "delivered", "copied": "queued", "deferred": "deferred", "bounced": "bounced"}
 
 # (queue id, recipient) -> the statuses of its attempts, in order
 Attempts = dict[tuple[str, str], list[str]]
