@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from sendproof_core.hostile_text import visible
+
 
 class UserError(Exception):
     """Something that the person who started us can mend: its text says what and how.
@@ -17,7 +19,7 @@ class UserError(Exception):
 
 def end_with(error: UserError) -> NoReturn:
     """Print the sentence on standard error and exit with status 2."""
-    sys.stderr.write(f"sendproof: {error}\n")
+    sys.stderr.write(f"sendproof: {visible(str(error))}\n")
     raise SystemExit(UserError.EXIT_STATUS)
 
 

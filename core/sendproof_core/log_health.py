@@ -8,11 +8,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy.orm import Session
 
-from sendproof_core.links import CONTINUES
-from sendproof_core.schema import Attempt, LogGap, QueueFile, ReadingPosition, Recipient, UnknownLine
+from sendproof_core.schema import LogGap, QueueFile, ReadingPosition, Recipient, UnknownLine
 from sendproof_core.source_names import host_of, is_import
 from sendproof_core.states import RecipientState
 
@@ -146,19 +145,8 @@ def is_unheard(host: str, everything_read_up_to: dt.datetime) -> ColumnElement[b
 
 
 def is_handed_on() -> ColumnElement[bool]:
-    """Of a `Recipient` joined to its `QueueFile`, neither delivered nor given up: its mail goes on in another one.
-
-    A status line "sent" that was no delivery, and a child that continues the queue file.
-    """
-    child = aliased(QueueFile)
-    return and_(
-        exists().where(Attempt.recipient_id == Recipient.id, Attempt.status == "sent"),
-        exists().where(
-            child.parent_queue_id == QueueFile.queue_id,
-            child.host == QueueFile.host,
-            child.link_kind.in_(CONTINUES),
-        ),
-    )
+    """Of a `Recipient`, neither delivered nor given up: its mail goes on in another queue file."""
+    return Recipient.handed_on_at.is_not(None)
 
 
 def count_open(session: Session, host: str | None = None) -> dict[RecipientState, int]:
@@ -169,7 +157,7 @@ def count_open(session: Session, host: str | None = None) -> dict[RecipientState
     counts = (
         select(Recipient.state, func.count())
         .join(QueueFile, QueueFile.id == Recipient.queue_file_id)
-        .where(Recipient.state.in_(OPEN_STATES), QueueFile.removed_at.is_(None))
+        .where(Recipient.state.in_(OPEN_STATES), QueueFile.removed_at.is_(None), ~is_handed_on())
         .group_by(Recipient.state)
     )
     if host is not None:

@@ -286,6 +286,8 @@ class Refusal(Base):
     __table_args__ = (
         Index("ix_refusals_account_id_refused_at", "account_id", "refused_at"),
         Index("ix_refusals_line", "refused_at", "host", "line_key", unique=True),
+        Index("ix_refusals_queue_id", "queue_id", "refused_at"),
+        Index("ix_refusals_client_address", "client_address", "refused_at"),
     )
 
 

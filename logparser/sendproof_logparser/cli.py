@@ -65,6 +65,9 @@ def command(config: Path, once: bool) -> None:
             signal.signal(number, lambda *_: wakeup.stop())
         if once:
             daemon.read_all()
+            blocked = sorted(set(reader.source_names) - set(reader.readable_names))
+            if blocked and not wakeup.stopping:
+                raise UserError(f"not all could be read: {', '.join(blocked)}; what stands above says why.")
         else:
             daemon.run()
         wakeup.close()

@@ -21,10 +21,10 @@ from sendproof_core.hostile_text import visible
 from sendproof_logparser import parse_tables, status_json
 from sendproof_logparser.chunk import Chunk
 from sendproof_logparser.imported_file import ImportedFile, StandardInput
-from sendproof_logparser.importing import import_file
+from sendproof_logparser.importing import Imported, Importer
 from sendproof_logparser.parse_tables import StatusTable
-from sendproof_logparser.parsing import Counts, FileParser, ReaderOfGivenYear, Render, Writer, identify
-from sendproof_logparser.syslog_line import LineReader
+from sendproof_logparser.parsing import Counts, FileParser, Render, Writer, identify
+from sendproof_logparser.syslog_line import LineReader, ReaderOfGivenYear
 from sendproof_logparser.time_zone import time_zone
 
 _STANDARD_INPUT = Path("-")
@@ -60,6 +60,8 @@ def parse(
 
     "-" is standard input; a file may be gzipped. Neither settings nor a database are needed.
     """
+    if sys.stdout is None or (_STANDARD_INPUT in files and sys.stdin is None):
+        raise UserError("standard input or output is closed; nothing can be read or written.")
     _refuse_what_cannot_be_read(files)
     stamps_zone = time_zone(zone, "--zone")
     counts = Counts()
@@ -77,25 +79,39 @@ def parse(
 
 
 @logs.command("import")
+@click.option(
+    "--year", type=click.IntRange(1970, 9000), metavar="YEAR", help="Of each file's first line, as for parse."
+)
+@click.option("--zone", default="", metavar="ZONE", help="Of stamps that name none. Default: [logparser] time_zone.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.pass_context
-def import_(context: click.Context, /, files: Sequence[Path]) -> None:
-    """Read old log files into the record.
+def import_(context: click.Context, /, files: Sequence[Path], year: int | None, zone: str) -> None:
+    """Read old log files into the record, the one that was written first before the others.
 
     What is there already is not recorded again: the command can be stopped and given again, also while
     sendproof-logparser runs.
     """
     _refuse_what_cannot_be_read(files)
     installation: Context = context.obj
-    database = installation.database()
+    importer = Importer(installation.file, installation.database(), year=year, zone=zone)
+    files = sorted(files, key=lambda path: path.stat().st_mtime_ns)
     damages = []
     for number, path in enumerate(files, 1):
         with _bar(path, number, len(files), is_wanted=True) as show:
-            imported = import_file(path, installation.file, database, show)
+            imported = importer.read(path, show)
         damages.append(imported.damage)
         added = f"lines read {imported.lines:,}, attempts added {imported.attempts:,}"
-        click.echo(f"{visible(str(path))}: {added}, lines that no rule knows {imported.unknown_lines:,}")
+        unknown = f"lines that no rule knows {imported.unknown_lines:,}"
+        click.echo(f"{visible(str(path))}: {added}, {unknown}{_span(imported)}")
+    importer.finish()
     _tell_of_damage(context, files, damages)
+
+
+def _span(imported: Imported) -> str:
+    """What the stamps were taken to mean: a year may be missing in them."""
+    if imported.begins_at is None or imported.ends_at is None:
+        return ""
+    return f", from {imported.begins_at:%Y-%m-%d %H:%M} to {imported.ends_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _parse_file(
@@ -121,7 +137,7 @@ def _parse_file(
 def _reader(chunk: Chunk, year: int | None, zone: dt.tzinfo) -> LineReader[Writer | None]:
     """For the file that the chunk is the beginning of."""
     if year is not None:
-        return ReaderOfGivenYear(zone, year, chunk.modified_at)
+        return ReaderOfGivenYear(identify, zone, year, chunk.modified_at)
     beginning = chunk.head.decode("utf-8", "replace")
     return LineReader(identify, zone, None, latest=chunk.modified_at, beginning=beginning)
 
@@ -143,10 +159,16 @@ def _width() -> int:
 
 
 def _write(lines: list[str]) -> None:
-    if lines:
+    if not lines:
+        return
+    try:
         out = sys.stdout.buffer
         out.write(("\n".join(lines) + "\n").encode("utf-8", "replace"))
         out.flush()
+    except BrokenPipeError:  # whoever reads has enough
+        raise
+    except OSError as error:
+        raise UserError(f"the output cannot be written: {error.strerror}.") from None
 
 
 def _tell_of_damage(context: click.Context, files: Sequence[Path], damages: Sequence[str | None]) -> None:

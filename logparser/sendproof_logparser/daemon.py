@@ -110,7 +110,7 @@ class Daemon:
     def _between_batches(self, now: dt.datetime) -> None:
         """What is to be said or mended when everything that is there was read."""
         if self._mark_due(now):
-            names = self.reader.source_names
+            names = self.reader.readable_names
             self._until_database_is_there(lambda: self.store.mark_read_up_to(names, now))
         if self._sweep_due(now):
             self._until_database_is_there(lambda: self._sweep(now))
@@ -129,7 +129,8 @@ class Daemon:
         unheard = 0
         with self.store.connection() as connection:
             silent = sweep.mark_silent_as_unknown(connection, self.host, now, self.queue_lifetime_seconds)
-            if self.reader.log_names:  # where journals alone are read, no line of a mail log is to be expected
+            # Where journals alone are read, or a log cannot be, no line of a mail log is to be expected.
+            if self.reader.log_names and set(self.reader.log_names) <= set(self.reader.readable_names):
                 unheard = sweep.mark_unheard_as_unknown(connection, self.host, now, now)
         if silent or unheard:
             _log.warning("event=marked-unknown silent=%d unheard=%d", silent, unheard)

@@ -134,7 +134,7 @@ class DialogueLine(NamedTuple):
 
 
 class ClientLeft(NamedTuple):
-    """smtpd's client is gone: the next one has another login."""
+    """smtpd's client is gone, or a new one is there: it has another login."""
 
 
 class SubmissionRefused(NamedTuple):

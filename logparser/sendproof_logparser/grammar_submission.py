@@ -82,7 +82,6 @@ _SASL_FAILURE = re.compile(
 _TOO_LARGE = re.compile(rf"warning: ({QUEUE_ID}): queue file size limit exceeded", re.ASCII)
 # smtpd/smtpd.c, smtpd_peer.c, smtpd_chat.c, tls/tls_server.c, tls/tls_misc.c, util/... of no one message
 SMTPD_NOTES = (
-    "connect from ",
     "lost connection after ",
     "timeout after ",
     "too many errors after ",
@@ -114,7 +113,8 @@ def read_smtpd(text: str) -> Reading:
         return _client(match)
     if text.startswith(OFTEN_VERBOSE_IN_SMTPD):
         return IRRELEVANT
-    if text.startswith("disconnect from "):  # smtpd/smtpd.c
+    # smtpd/smtpd.c. A new client has no login yet, also where the line of the last one's end is lost.
+    if text.startswith(("disconnect from ", "connect from ")):
         return _LEFT
     if text.startswith(SMTPD_NOTES):
         return IRRELEVANT

@@ -19,7 +19,7 @@ class HostNames:
 
     def __init__(self, own_name: str, other_labels: Iterable[str] = ()) -> None:
         """``other_labels``: what loggers call this machine where that is not the first label of ``own_name``."""
-        self._own_name = own_name
+        self.own_name = own_name
         self._own_labels = {first_label(own_name), *map(first_label, other_labels)}
         self._known: dict[str, str] = {}
 
@@ -29,7 +29,7 @@ class HostNames:
         if known is not None:
             return known
         label = first_label(name)
-        canonical = self._own_name if label in self._own_labels else label[:255]
+        canonical = self.own_name if label in self._own_labels else label[:255]
         if len(self._known) < 10_000:  # a log with hostile host names must not fill the memory
             self._known[name] = canonical
         return canonical

@@ -31,12 +31,15 @@ _HALF_LINE_SECONDS = 0.2
 class _ReadOnce:
     """What files and standard input have in common."""
 
+    is_readable = True
     # Where the log is broken and why, once it was read up to there.
     damage: str | None = None
     # On disk, compressed or not; None: not known.
     total_octets: int | None = None
 
     def __init__(self, inode: int) -> None:
+        # What is damaged is said by `damage`.
+        self.losses: list[str] = []
         self._inode = inode
         self._offset = 0
         self._head = b""

@@ -39,11 +39,13 @@ class Journald:
 
         ``directory``: as of ``journalctl --directory``; None: this machine's journal.
         """
-        self._command = [program, "--output=json", f"--output-fields={_FIELDS}", "--no-pager", "--quiet"]
+        self._command = [program, "--output=json", f"--output-fields={_FIELDS}", "--all", "--no-pager", "--quiet"]
         self._command += ["--directory", str(directory)] if directory is not None else []
         self._cursor = position.cursor if position is not None else None
         self._has_more = False
         self._has_worked = False
+        self.is_readable = True
+        self.losses: list[str] = []
 
     def read(self) -> Chunk | None:
         """The next lines, about `CHUNK_OCTETS` at most; None if there are none now.
@@ -67,8 +69,7 @@ class Journald:
     def close(self) -> None:
         """Nothing stays open between two readings."""
 
-    @staticmethod
-    def _known(lines: list[bytes], cursor: str) -> int:
+    def _known(self, lines: list[bytes], cursor: str) -> int:
         """How many of the lines were read before: that of the cursor, and what stands before it at the same moment.
 
         `--after-cursor` leaves out a line even where the one of the cursor is gone.
@@ -81,6 +82,9 @@ class Journald:
             if _moment(entry) != moment:
                 break
         _log.warning("event=journal-lost after=%s", cursor)
+        self.losses.append(
+            "the system journal no longer has the entry that was read last, nor what came right after it"
+        )
         # Files of several machines may hold lines in an order that changes; nothing is new if the last one is not.
         return len(lines) if _names_the_same(_cursor(lines[-1]), cursor) else 0
 
@@ -98,7 +102,7 @@ class Journald:
             if process.returncode > 0:
                 said.seek(0)
                 self._failed(said.read(1000).decode("utf-8", "replace").strip())
-        self._has_worked = True
+        self._has_worked = self.is_readable = True
         return lines
 
     def _lines_of(self, process: subprocess.Popen[bytes]) -> list[bytes]:
@@ -119,6 +123,7 @@ class Journald:
     def _failed(self, reason: str) -> None:
         if not self._has_worked:
             raise UserError(f"the system journal cannot be read: {reason or 'journalctl failed'}.")
+        self.is_readable = False
         _log.warning("event=journalctl-failed error=%s", reason)
 
 

@@ -16,6 +16,11 @@ class LocalRelays:
         self._own = frozenset(own_addresses)
         self.holds = functools.lru_cache(maxsize=1024)(self._holds)  # most relays come again and again
 
+    def is_declared(self, relay: str) -> bool:
+        """Whether it is an address that the settings name: what is handed to it comes back."""
+        found = _ADDRESS.search(relay) if self._own else None
+        return found is not None and found[1] in self._own
+
     def _holds(self, name: str) -> bool:
         """Whether ``host[address]:port``, as Postfix writes a relay or a client, is this machine."""
         found = _ADDRESS.search(name)

@@ -12,15 +12,11 @@ from sendproof_logparser import grammar, status_json
 from sendproof_logparser.chunk import Chunk
 from sendproof_logparser.events import Event, Irrelevant, StatusLine
 from sendproof_logparser.process import Process
-from sendproof_logparser.stamps import Clues
 from sendproof_logparser.syslog_line import LineReader
 
 # Of the lines that no rule knows, so many are kept to be shown; the others are counted.
 UNKNOWN_KEPT = 1000
 _HIDDEN = "[hidden]"
-# `stamps`: a stamp without a year is from at most so long before the line that came before it.
-_YEAR_SLACK = dt.timedelta(days=60)
-_YEAR = dt.timedelta(days=366)
 
 # How a status line is written: its number in the file, its moment, `status_json.process_keys`, what it says.
 Render = Callable[[int, dt.datetime, str, StatusLine], str]
@@ -67,18 +63,6 @@ def identify(host: str, program: str, pid: int) -> Writer | None:
         return None
     instance, daemon = known
     return Writer(grammar.reader(daemon), status_json.process_keys(Process(host, program, pid, instance, daemon)))
-
-
-class ReaderOfGivenYear(LineReader[Writer | None]):
-    """For a log whose first year somebody has said: what queue ids seem to say counts for nothing then."""
-
-    def __init__(self, zone: dt.tzinfo, year: int, latest: dt.datetime) -> None:
-        """``latest``: as for `LineReader`, unless that is impossible in that year."""
-        begins = dt.datetime(year, 1, 1, tzinfo=zone).astimezone(dt.UTC)
-        super().__init__(identify, zone, begins + _YEAR_SLACK, latest=max(latest, begins + 2 * _YEAR))
-
-    def _clues(self, _text: str) -> Clues:
-        return Clues(self.newest, self.latest)
 
 
 class FileParser:

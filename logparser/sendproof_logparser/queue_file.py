@@ -42,6 +42,10 @@ _NO_SLACK = dt.timedelta(0)
 _TICK = dt.timedelta(microseconds=1)
 _MANY_TICKS = 1000 * _TICK
 
+_BY_RELAY = frozenset((LinkKind.COPY, LinkKind.FILTER))
+# Our journal speaks of a message at its end, which can be so long after its first line.
+_LONGEST_UPLOAD = dt.timedelta(minutes=30)
+
 _HANDED_ON = "handed-on"
 _SUSPENDED = "delivery temporarily suspended: "  # qmgr/qmgr_deliver.c
 # Daemons that put a recipient off without trying (qmgr/qmgr_deliver.c, error(8)).
@@ -100,7 +104,7 @@ class RecipientCopy:
     suspensions = 0
     changed = True
     # Of the attempts that are stored or came in this batch: (when, `line_key`); None: there are none.
-    _attempt_keys: list[tuple[dt.datetime, int]] | None = None
+    _attempt_keys: set[tuple[dt.datetime, int]] | None = None
 
     def __init__(
         self,
@@ -143,11 +147,11 @@ class RecipientCopy:
         """Whether that status line was not there yet."""
         key = (at, line_key)
         if self._attempt_keys is None:
-            self._attempt_keys = [key]
+            self._attempt_keys = {key}
             return True
         if key in self._attempt_keys:
             return False
-        self._attempt_keys.append(key)
+        self._attempt_keys.add(key)
         return True
 
 
@@ -322,12 +326,12 @@ class QueueFiles:
         """``loaded``: every life of every queue id that the batch may be about, and what comes out of them."""
         self._relays = relays
         self._lives: dict[tuple[str, str], list[QueueFileCopy]] = {}
-        # (host, queue id) of which mail goes on in another queue file
-        self._continued: set[tuple[str, str]] = set()
+        # By host and queue id: the queue files in which its mail goes on
+        self._continued: dict[tuple[str, str], list[QueueFileCopy]] = {}
         for copy in loaded:
             self._lives.setdefault((copy.host, copy.queue_id), []).append(copy)
             if copy.parent_queue_id is not None and copy.link_kind in CONTINUES:
-                self._continued.add((copy.host, copy.parent_queue_id))
+                self._continued.setdefault((copy.host, copy.parent_queue_id), []).append(copy)
         for lives in self._lives.values():
             if len(lives) > 1:
                 lives.sort(key=_birth)
@@ -388,7 +392,7 @@ class QueueFiles:
             elif _may_go_on(process, event, self._relays):
                 if self._goes_on(queue_file, process, event, at):
                     happened, recipient.handed_on_at, recipient.changed = _HANDED_ON, at, True
-                elif process.program.endswith(SPLIT_SERVICE):
+                elif process.program.endswith(SPLIT_SERVICE) or self._relays.is_declared(event.relay):
                     happened = _HANDED_ON  # of the copy itself nothing is known yet
         recipient.take(happened, at)
         self.attempts.append(Attempt(at, process, event, recipient, delivery, line_key))
@@ -398,11 +402,20 @@ class QueueFiles:
     def _goes_on(self, queue_file: QueueFileCopy, process: Process, event: StatusLine, at: dt.datetime) -> bool:
         """Whether "sent" means that the mail is still here, under another queue id; links the two."""
         named = _named_child(process, event)
-        child = self._child(queue_file, named[0], named[1], at) if named is not None else None
-        if named is not None and child is not None:
-            child.link(queue_file.queue_id, named[1], named[2])
-            return True
-        return (queue_file.host, queue_file.queue_id) in self._continued
+        child = None
+        if named is not None:
+            child_id, kind, evidence = named
+            child = self._child(queue_file, child_id, kind, at)
+            # Who says so is ourselves: that its own lines were not read yet, or are lost, makes it no delivery.
+            if child is None and (kind is LinkKind.FORWARD or self._relays.is_declared(event.relay)):
+                child = self._new(process.host, "", child_id, at)
+            if child is not None:
+                child.link(queue_file.queue_id, kind, evidence)
+                return True
+        if process.daemon == "local":
+            return False  # local(8) names the child itself
+        children = self._continued.get((queue_file.host, queue_file.queue_id), ())
+        return any(child.link_kind in _BY_RELAY and queue_file.was_alive(child.born_at) for child in children)
 
     def _child(self, parent: QueueFileCopy, child_id: str, kind: LinkKind, at: dt.datetime) -> QueueFileCopy | None:
         """The queue file that a reply names, if it is one of ours: receiving servers' ids look the same."""
@@ -424,7 +437,7 @@ class QueueFiles:
         if event.original_queue_id is not None:
             kind = LinkKind.COPY if process.takes_copies else LinkKind.FILTER
             queue_file.link(event.original_queue_id, kind, LinkEvidence.ORIGINAL_QUEUE_ID)
-            self._continued.add((process.host, event.original_queue_id))
+            self._continued.setdefault((process.host, event.original_queue_id), []).append(queue_file)
 
     def _picked_up(self, at: dt.datetime, process: Process, event: PickedUp, _line: str) -> None:
         queue_file = self._life(process.host, process.instance, event.queue_id, at, begins=True)
@@ -459,7 +472,7 @@ class QueueFiles:
         for child_id in event.child_queue_ids:
             child = self._life(process.host, "", child_id, at)
             child.link(event.queue_id, LinkKind.FILTER, LinkEvidence.FILTER_LINE)
-        self._continued.add((process.host, event.queue_id))
+            self._continued.setdefault((process.host, event.queue_id), []).append(child)
 
     def _dispose(self, at: dt.datetime, process: Process, event: Disposed, _line: str) -> None:
         self._end(self._life(process.host, process.instance, event.queue_id, at), event.disposition, at)
@@ -540,12 +553,15 @@ class QueueFiles:
             found = begun[-1] if begun else None
             if found is None or (begins and _is_over(found, at)):
                 # The journal may have spoken of it already, at the message's end, which can be long after its begin.
-                found = next((life for life in lives if not life.instance and life not in begun), None)
+                latest = at + _LONGEST_UPLOAD
+                later = (life for life in lives if not life.instance and life not in begun and life.born_at <= latest)
+                found = next(later, None)
         if found is None:
             return None
         if not found.instance and instance:
             found.instance, found.changed = instance, True
-        if not found.is_long and at < found.born_at - _MANY_TICKS:
+        is_free = all(life is found or life.born_at != at for life in all_lives)
+        if not found.is_long and at < found.born_at - _MANY_TICKS and is_free:
             found.born_at, found.changed = at, True
         return found
 

@@ -41,6 +41,11 @@ Identify = Callable[[str, str, int], Process | None]
 class Source(Protocol):
     """Where lines come from: `tail`, `journald`, `imported_file`."""
 
+    # Not where something is in the way, such as a permission; what is not there yet is readable, and empty.
+    is_readable: bool
+    # What was there and cannot be read any more, in words; whoever has said so takes them out.
+    losses: list[str]
+
     def read(self) -> Chunk | None:
         """The next lines; None if there are none now."""
 
@@ -119,13 +124,18 @@ class Reader:
                 batch.portions.append(self._portion(opened, chunk))
         if not batch.portions:
             return None
-        batch.grown, batch.states = self._conversations.finish_batch()
+        batch.grown, batch.states = self._conversations.finish_batch(now)
         return batch
 
     @property
     def source_names(self) -> tuple[str, ...]:
         """The sources as the record names them."""
         return tuple(opened.origin.name for opened in self._opened)
+
+    @property
+    def readable_names(self) -> tuple[str, ...]:
+        """The sources that can be read: of the others nobody knows how much they have."""
+        return tuple(opened.origin.name for opened in self._opened if opened.source.is_readable)
 
     @property
     def log_names(self) -> tuple[str, ...]:
@@ -152,6 +162,7 @@ class Reader:
 
     def _portion(self, opened: _Opened, chunk: Chunk) -> Portion:
         portion = Portion(opened.origin.name, chunk, chunk.texts, opened.lines_read)
+        before = opened.last_line_at
         if isinstance(opened.origin, Journal):
             self._take_journal(portion)
         else:
@@ -160,6 +171,7 @@ class Reader:
             opened.lines.latest = chunk.modified_at
             self._take_log(opened.lines, portion)
             opened.last_line_at = opened.lines.newest
+        self._take_losses(opened.source, portion, before)
         portion.last_line_at = opened.last_line_at
         opened.lines_read += len(portion.lines)
         return portion
@@ -198,6 +210,15 @@ class Reader:
                 _log_failure(portion, number, error)
                 unknown.append(Unknown(number, None) if process is None else _unknown(number, process, line, text))
         portion.irrelevant, portion.others, portion.formless = irrelevant, others, formless
+
+    def _take_losses(self, source: Source, portion: Portion, before: dt.datetime | None) -> None:
+        """What the source itself has lost is a gap before the lines that it gives now."""
+        first = portion.facts[0][1] if portion.facts else None
+        for text in source.losses:
+            ends_at = first or before or portion.chunk.modified_at
+            key = zlib.crc32(f"{portion.source} {portion.chunk.offset} {text}".encode())
+            portion.gaps.append(Gap(0, self._hosts.own_name, before, ends_at, None, text, key))
+        source.losses.clear()
 
     def _take_journal(self, portion: Portion) -> None:
         for number, line in enumerate(portion.lines):

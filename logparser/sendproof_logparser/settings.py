@@ -39,8 +39,9 @@ class LogparserSettings:
         "Other names under which the mail log speaks of this machine than the first label of [host] name.", default=()
     )
     own_addresses: tuple[str, ...] = setting(
-        "This machine's addresses beside the loopback ones, to which Postfix hands mail that comes back: content"
-        " filters, other Postfix instances.",
+        "Addresses to which Postfix hands mail that comes back (content filters, other instances). What is handed"
+        " to a loopback address counts as handed on where the log shows that it came back; to one that is named here,"
+        " always.",
         default=(),
     )
     metrics: str = setting("host:port where Prometheus finds the numbers at /metrics; empty: nowhere.", default="")

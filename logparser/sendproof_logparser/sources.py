@@ -10,7 +10,7 @@ from sendproof_logparser.journald import Journald, JournalLineReader
 from sendproof_logparser.position import Position
 from sendproof_logparser.reader import Identify, Journal, Lines, Log
 from sendproof_logparser.settings import LogparserSettings
-from sendproof_logparser.syslog_line import LineReader
+from sendproof_logparser.syslog_line import LineReader, ReaderOfGivenYear
 from sendproof_logparser.tail import Tail
 from sendproof_logparser.time_zone import time_zone
 
@@ -41,16 +41,22 @@ def journal_files(settings: LogparserSettings) -> list[Path]:
     return [file for folder in folders for file in (*folder.glob("*.journal"), *folder.glob("*/system.journal"))]
 
 
-def of_zone(zone: dt.tzinfo) -> "_LinesOf":
-    """Makes what takes a log file's lines apart. ``zone``: of stamps that name none."""
-    return _LinesOf(zone)
+def of_zone(zone: dt.tzinfo, year: int | None = None) -> "_LinesOf":
+    """Makes what takes a log file's lines apart.
+
+    ``zone``: of stamps that name none. ``year``: of its first line, if somebody has said; queue ids do not count then.
+    """
+    return _LinesOf(zone, year)
 
 
 class _LinesOf:
-    def __init__(self, zone: dt.tzinfo) -> None:
+    def __init__(self, zone: dt.tzinfo, year: int | None) -> None:
         self._zone = zone
+        self._year = year
 
     def __call__(self, identify: Identify, reference: dt.datetime | None, chunk: Chunk) -> Lines:
+        if self._year is not None and reference is None:
+            return ReaderOfGivenYear(identify, self._zone, self._year, chunk.modified_at)
         beginning = chunk.head.decode("utf-8", "replace")
         return LineReader(identify, self._zone, reference, latest=chunk.modified_at, beginning=beginning)
 

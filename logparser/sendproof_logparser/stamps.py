@@ -10,7 +10,7 @@ from typing import NamedTuple
 # Clocks differ between hosts and time zones are mistaken: a line may seem to come from the near future.
 _AHEAD = dt.timedelta(days=1)
 # Logs of several hosts may stand one after the other; a log without any line for ten months is rarer than that.
-_YEAR_SLACK = dt.timedelta(days=60)
+YEAR_SLACK = dt.timedelta(days=60)
 # In the hour that is repeated in autumn, lines are out of order by less than this.
 _HOUR_SLACK = dt.timedelta(minutes=5)
 # Postfix cuts the fraction of the second off, and takes the queue file's time a little before it writes the line.
@@ -113,7 +113,7 @@ def _in_its_year(candidates: list[tuple[dt.datetime, dt.datetime]], clues: Clues
     not_later = [moments for moments in candidates if moments[0] <= clues.latest + _AHEAD]
     bounds = []
     if clues.reference is not None:
-        bounds.append(clues.reference - _YEAR_SLACK)
+        bounds.append(clues.reference - YEAR_SLACK)
     if clues.born is not None:
         bounds.append(clues.born - _AHEAD)
     if bounds:

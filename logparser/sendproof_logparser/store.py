@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from sendproof_core import log_health
 from sendproof_core.database import Database, FixedStatements
 from sendproof_core.errors import UserError
-from sendproof_core.schema import OpenConversation, ReadingPosition
+from sendproof_core.schema import OpenConversation, ReadingPosition, UnknownLine
 from sendproof_core.states import RecipientState
 from sendproof_logparser.batch import Batch, Gap, Portion, Unknown
 from sendproof_logparser.events import SubmissionRefused
@@ -123,7 +123,9 @@ class Store:
                     raise
                 _log.warning("event=batch-refused error=%s action=line-by-line", type(error).__name__)
                 return self._write(batch, line_by_line=True)
-        except (OperationalError, InterfaceError) as error:
+        except DBAPIError as error:
+            if not _is_away(error):
+                raise
             raise DatabaseAway(str(error.orig)) from error
 
     def mark_read_up_to(self, sources: Sequence[str], at: dt.datetime) -> None:
@@ -137,13 +139,31 @@ class Store:
             connection.execute(read)
 
     def forget_conversations(self) -> None:
-        """The source was read to its end: nothing of it will go on.
+        """All was read: nothing of what is open will go on.
 
         Raises:
             DatabaseAway: try again later.
         """
         with self.connection() as connection:
             connection.execute(delete(OpenConversation).where(OpenConversation.reader == self._reader))
+
+    def begin_source(self, source: str) -> None:
+        """It is read from its beginning, perhaps not for the first time: what no rule knew may be known now.
+
+        Raises:
+            DatabaseAway: try again later.
+        """
+        with self.connection() as connection:
+            connection.execute(delete(UnknownLine).where(UnknownLine.source == source))
+
+    def forget_source(self, source: str) -> None:
+        """It was read to its end, and what it says is known by itself: where reading ended need not be.
+
+        Raises:
+            DatabaseAway: try again later.
+        """
+        with self.connection() as connection:
+            connection.execute(delete(ReadingPosition).where(ReadingPosition.source == source))
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -189,7 +209,7 @@ class Store:
 
 
 # PostgreSQL's classes of errors that pass by themselves (its Appendix A): connection, rollback, resources, lock, end.
-_PASSING = ("08", "40", "53", "55", "57")
+_PASSING = ("08", "25P03", "40", "53", "55", "57")
 
 
 def _is_away(error: Exception) -> bool:
@@ -197,10 +217,10 @@ def _is_away(error: Exception) -> bool:
 
     A value too long for an index is an OperationalError as well: tried again for ever, it would stop the record.
     """
-    if not isinstance(error, OperationalError | InterfaceError):
-        return False
-    code = getattr(error.orig, "sqlstate", None)
-    return code is None or str(code).startswith(_PASSING)
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    if code is not None:
+        return str(code).startswith(_PASSING)
+    return isinstance(error, OperationalError | InterfaceError)
 
 
 class _Writing:
@@ -565,7 +585,10 @@ def _advance_position(statements: FixedStatements, portion: Portion, now: dt.dat
     if changed == 1:
         return
     if statements.rows("SELECT 1 FROM reading_positions WHERE source = ?", (portion.source,)):
-        raise UserError(f"another logparser reads {portion.source}; end one of the two.")
+        raise UserError(
+            f"another logparser reads {portion.source}, or an older database was put in place of this one;"
+            " end the other, and start this one again."
+        )
     statements.insert("reading_positions", ("source", *columns), [(portion.source, *values)])
 
 

@@ -41,6 +41,7 @@ _FIRST_LINES = 500
 _BEFORE_THE_FIRST_LINE = dt.timedelta(days=30)
 # What claims to be older is no time of a log: by it the year of the stamps that follow would be told.
 _FIRST_MOMENT = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_YEAR = dt.timedelta(days=366)
 _LARGEST_PID = 2**31 - 1
 
 # What is left of a crash (NUL); what `docker compose logs` and `kubectl logs --prefix` write; a priority (RFC 3164).
@@ -230,6 +231,20 @@ class LineReader(Generic[Who]):
         if len(self._prefixes) >= _PREFIXES:
             self._prefixes.clear()
         self._prefixes[prefix] = (at, who)
+
+
+class ReaderOfGivenYear(LineReader[Who]):
+    """For a log whose first year somebody has said: what queue ids seem to say counts for nothing then."""
+
+    def __init__(
+        self, identify: Callable[[str, str, int], Who], zone: dt.tzinfo, year: int, latest: dt.datetime
+    ) -> None:
+        """``latest``: as for `LineReader`, unless that is impossible in that year."""
+        begins = dt.datetime(year, 1, 1, tzinfo=zone).astimezone(dt.UTC)
+        super().__init__(identify, zone, begins + stamps.YEAR_SLACK, latest=max(latest, begins + 2 * _YEAR))
+
+    def _clues(self, _text: str) -> Clues:
+        return Clues(self.newest, self.latest)
 
 
 def parse(line: str, zone: dt.tzinfo, newest: dt.datetime) -> SyslogLine | None:

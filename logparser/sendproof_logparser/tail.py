@@ -10,9 +10,12 @@ away between two readings and is in no sibling ``NAME.*`` or ``NAME-*`` either.
 
 import contextlib
 import datetime as dt
+import errno
+import glob
 import logging
 import os
 import queue
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,7 +40,12 @@ class _OpenFile:
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
         self.path = path
-        self._raw = path.open("rb", buffering=0)
+        # Without O_NONBLOCK, a pipe without a writer would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is no regular file")
+        self._raw = open(descriptor, "rb", buffering=0)  # noqa: PTH123, SIM115 - a descriptor; `close` closes it
         self._gzip = GzipText(self._raw) if path.name.endswith(".gz") else None
         self._is_damage_said = False
         self._head = b""
@@ -52,6 +60,11 @@ class _OpenFile:
             _log.warning("event=damaged-gzip path=%s error=%s", self.path, self._gzip.damage)
             self._is_damage_said = True
         return text
+
+    @property
+    def damage(self) -> str | None:
+        """Where a compressed file is broken, if that place was reached."""
+        return self._gzip.damage if self._gzip is not None else None
 
     @property
     def is_damaged(self) -> bool:
@@ -112,11 +125,15 @@ class Tail:
         self._file: _OpenFile | None = None
         self._position = position
         self._left_since: float | None = None
+        self.is_readable = True
+        # What was there and cannot be read any more, in words; whoever has said so takes them out.
+        self.losses: list[str] = []
 
     def read(self) -> Chunk | None:
         """The next lines, `CHUNK_OCTETS` at most; None if there are none now."""
         while True:
             file = self._file = self._file or self._find()
+            self.is_readable = file is not None or not _is_there(self.path)
             if file is None:
                 return None
             is_current = file.is_at(self.path)
@@ -130,6 +147,8 @@ class Tail:
             chunk = self._next_lines(file, also_incomplete=not file.is_damaged)
             if chunk is not None:
                 return chunk
+            if file.damage is not None:
+                self.losses.append(f"{file.path} is damaged: {file.damage}")
             self._turn_to_next(file)
 
     def unread_octets(self) -> int:
@@ -158,7 +177,7 @@ class Tail:
                 current.close()
             return sibling
         if current is not None:
-            _log.warning("event=file-lost path=%s offset=%d", self.path, self._position.offset)
+            self._lose(f"the file that was read up to octet {self._position.offset} is gone")
             self._position = None
         return current
 
@@ -170,8 +189,12 @@ class Tail:
             self.close()
             self._file = copy
         else:
-            _log.warning("event=truncated path=%s offset=%d", file.path, position.offset)
+            self._lose(f"it was truncated after octet {position.offset} was read, and there is no copy")
             self._position = None
+
+    def _lose(self, what: str) -> None:
+        _log.warning("event=lines-lost path=%s reason=%s", self.path, what)
+        self.losses.append(f"{self.path}: {what}")
 
     def _next_lines(self, file: _OpenFile, *, also_incomplete: bool = False) -> Chunk | None:
         begin = self._offset
@@ -282,20 +305,40 @@ class _Watcher(FileSystemEventHandler):
             self._events.put(None)
 
 
+def _is_there(path: Path) -> bool:
+    """Whether something has that name, or that cannot be told."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+# What is said once, until it is over.
+_cannot_open: dict[Path, int | None] = {}
+
+
 def _opened(path: Path) -> _OpenFile | None:
     try:
-        return _OpenFile(path)
+        file = _OpenFile(path)
     except FileNotFoundError:
         return None
     except OSError as error:
-        _log.warning("event=cannot-open path=%s error=%s", path, error.strerror)
+        if _cannot_open.get(path) != error.errno:
+            _log.warning("event=cannot-open path=%s error=%s", path, error.strerror)
+        _cannot_open[path] = error.errno
         return None
+    _cannot_open.pop(path, None)
+    return file
 
 
 def _siblings(path: Path) -> list[Path]:
     """The files that may have had this name before: oldest first; of two of one age, the plain one."""
     found = []
-    for candidate in (*path.parent.glob(f"{path.name}.*"), *path.parent.glob(f"{path.name}-*")):
+    name = glob.escape(path.name)
+    for candidate in (*path.parent.glob(f"{name}.*"), *path.parent.glob(f"{name}-*")):
         try:
             found.append((candidate.stat().st_mtime_ns, candidate.name.endswith(".gz"), candidate))
         except OSError:  # deleted since

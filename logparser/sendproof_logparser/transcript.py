@@ -34,6 +34,9 @@ _AT_ONCE = dt.timedelta(seconds=60)
 # A server that never ends its replies must not fill the memory; smtp_destination_recipient_limit is 50.
 _DIALOGUE_LINES = 2_000
 _TROUBLES = 100
+_SETTLED = 1_000
+# util/msg_output.c: a longer text is none of Postfix's.
+_TEXT = 2_000
 _VERBS = frozenset(
     ("EHLO", "HELO", "LHLO", "STARTTLS", "AUTH", "XFORWARD", "XCLIENT", "MAIL", "RCPT", "DATA", "BDAT", ".", "RSET",
      "NOOP", "QUIT", "VRFY", "ETRN")
@@ -176,9 +179,10 @@ class Conversations:
         if conversation is None:
             conversation = self._open[process] = Conversation(process, at)
         elif at is not conversation.changed_at:
-            if at - conversation.changed_at > _IDLE:
+            if not -_AT_ONCE <= at - conversation.changed_at <= _IDLE:  # idle, or an older file is read after a newer
                 conversation = self.start(conversation, at, "")
                 conversation.troubles = []
+                conversation.changed_at = at
             if at > conversation.changed_at:
                 conversation.changed_at = at
         if not conversation.touched:
@@ -204,10 +208,13 @@ class Conversations:
             self._stamped, self._stamp = at, at.isoformat()
         return self._stamp
 
-    def finish_batch(self) -> tuple[list[Conversation], dict[Process, Conversation | dict[str, Any] | None]]:
+    def finish_batch(
+        self, now: dt.datetime | None = None
+    ) -> tuple[list[Conversation], dict[Process, Conversation | dict[str, Any] | None]]:
         """What a batch leaves behind: deliveries that have grown, and the state of each touched process.
 
-        A state is a conversation, the plain state of a client's login, or None where it ended.
+        ``now``: a line that claims to be later makes nobody idle. A state is a conversation, the plain state of a
+        client's login, or None where it ended.
         """
         grown = self._ended
         states: dict[Process, Conversation | dict[str, Any] | None] = {}
@@ -226,7 +233,7 @@ class Conversations:
         for process in self._logins_touched:
             known = self._logins.get(process)
             states[process] = {"login": known[0], "changed_at": known[1].isoformat()} if known else None
-        idle = {host: newest - _IDLE for host, newest in self._newest.items()}
+        idle = {host: min(newest, now or newest) - _IDLE for host, newest in self._newest.items()}
         for process in [key for key, value in self._open.items() if value.changed_at < idle.get(key.host, _NEVER)]:
             del self._open[process]
             states[process] = None
@@ -286,7 +293,8 @@ def _status(
         if conversation.troubles:
             conversation.troubles = [item for item in conversation.troubles if item[2] in {"", event.queue_id}]
         conversation.is_delivery = conversation.unreported = conversation.has_substance and not is_probe
-    conversation.settled[event.recipient] = at
+    if conversation.is_delivery and len(conversation.settled) < _SETTLED:
+        conversation.settled[event.recipient] = at
     if not is_probe:
         facts.append((number, at, process, event, conversation if conversation.is_delivery else None))
 
@@ -297,7 +305,7 @@ def _trouble(
     conversation = conversations.current(at, process)
     if conversation.queue_id and event.queue_id != conversation.queue_id:
         conversation = conversations.start(conversation, at, "")
-    trouble = (at, event.text, event.queue_id or "")
+    trouble = (at, event.text[:_TEXT], event.queue_id or "")
     # A log may hold each line twice.
     if len(conversation.troubles) < _TROUBLES and trouble not in conversation.troubles[-1:]:
         conversation.troubles.append(trouble)
@@ -332,7 +340,7 @@ def _dialogue(
         conversation = _of_line(conversations, conversation, at, event)
         text = _from_server(conversation, text) if from_server else _from_client(conversation, text)
     if len(conversation.dialogue) < _DIALOGUE_LINES:
-        conversation.dialogue.append((conversations.stamp(at), "S" if from_server else "C", text))
+        conversation.dialogue.append((conversations.stamp(at), "S" if from_server else "C", text[:_TEXT]))
         conversation.unreported = True
 
 

@@ -7,9 +7,8 @@ from sqlalchemy.orm import Session
 
 from sendproof_core import log_health
 from sendproof_core.database import Database
-from sendproof_core.links import LinkKind
 from sendproof_core.log_health import Gap, LogHealth, UnheardMessage
-from sendproof_core.schema import Attempt, LogGap, Message, QueueFile, ReadingPosition, Recipient, UnknownLine
+from sendproof_core.schema import LogGap, Message, QueueFile, ReadingPosition, Recipient, UnknownLine
 from sendproof_core.states import RecipientState
 
 NOW = dt.datetime(2026, 11, 22, 13, 3, 5, tzinfo=dt.UTC)
@@ -71,22 +70,6 @@ def _recipient(
     return recipient
 
 
-def _sent(session: Session, recipient: Recipient) -> None:
-    session.add(
-        Attempt(
-            recipient_id=recipient.id,
-            attempted_at=NOW,
-            service="postfix/smtp",
-            status="sent",
-            dsn="2.0.0",
-            relay="127.0.0.1[127.0.0.1]:10026",
-            delay_seconds=1,
-            delays_seconds=[0, 0, 0, 1],
-            text="250 ok",
-        )
-    )
-
-
 def test_an_empty_record_is_in_good_health(either_database: Database) -> None:
     health = _read(either_database)
     assert health.sources == ()
@@ -142,17 +125,19 @@ def test_recipients_that_postfix_still_has_are_counted_by_state(either_database:
     assert health.silent_recipients == 1
 
 
-@pytest.mark.parametrize(
-    ("kind", "silent"), [(LinkKind.COPY, 1), (LinkKind.FILTER, 1), (LinkKind.NON_DELIVERY, 2), (None, 2)]
-)
-def test_who_was_handed_on_is_not_silent(either_database: Database, kind: LinkKind | None, silent: int) -> None:
+def test_who_was_handed_on_is_not_silent(either_database: Database) -> None:
     with either_database.writing() as session:
         parent = _queue_file(session, "4zparent")
-        _sent(session, _recipient(session, parent, RecipientState.UNKNOWN, "on@x.example"))
+        _recipient(session, parent, RecipientState.UNKNOWN, "on@x.example").handed_on_at = NOW
         _recipient(session, parent, RecipientState.UNKNOWN, "silent@x.example")
-        if kind is not None:
-            _queue_file(session, "4zchild", parent_queue_id="4zparent", link_kind=kind)
-    assert _read(either_database).silent_recipients == silent
+    assert _read(either_database).silent_recipients == 1
+
+
+def test_who_was_handed_on_is_not_open(either_database: Database) -> None:
+    with either_database.writing() as session:
+        parent = _queue_file(session, "4zparent")
+        _recipient(session, parent, RecipientState.QUEUED, "on@x.example").handed_on_at = NOW
+    assert set(_read(either_database).open_recipients.values()) == {0}
 
 
 def _unheard(database: Database, **values: Any) -> bool:

@@ -21,7 +21,7 @@ import pytest
 from sendproof_core.journal_records import Opened, to_line
 from sendproof_core.schema import Attempt, Message, Open, QueueFile, ReadingPosition, Recipient
 from sendproof_testing.ports import PortBlock
-from sendproof_testing.record_reading import NOW, Machine, admitted
+from sendproof_testing.record_reading import HOST, NOW, Machine, admitted
 
 _PROGRAM = [sys.executable, "-c", "from sendproof_logparser.cli import main; main()"]
 _KILLS = 7
@@ -270,6 +270,16 @@ def test_once_reads_what_is_there_and_ends(machine: Machine, start: Callable[...
     machine.journal.write_bytes(to_line(admitted("4F5C64474F", "a@example.net")) + b"\n")
     assert start("--once").wait(timeout=20) == 0
     assert [row.lines_read for row in machine.rows(ReadingPosition)] == [1]
+
+
+def test_once_says_what_cannot_be_read(machine: Machine, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """A pipe without a writer is not waited for."""
+    os.mkfifo(machine.maillog)
+    process = start("--once")
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert f"not all could be read: {HOST}:{machine.maillog}" in said
+    assert "it is no regular file" in said
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def test_what_a_batch_was_is_counted(machine: Machine) -> None:
     machine.note(NOTES[0])
     machine.log(
         *STORY[:3],
-        "Nov 22 12:00:00 relay postfix/smtpd[5]: connect from localhost[127.0.0.1]",
+        "Nov 22 12:00:00 relay postfix/smtpd[5]: lost connection after RCPT from localhost[127.0.0.1]",
         "Nov 22 12:00:00 relay cron[5]: nothing to us",
         "no log line at all",
         "Nov 22 12:00:00 relay postfix/smtpd[5]: 4F5C64474F: words of a later version",

@@ -1,9 +1,12 @@
 import gzip
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +14,8 @@ from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError
 from sendproof_core.schema import Attempt, OpenConversation, QueueFile, ReadingPosition, UnknownLine
 from sendproof_core.settings import SettingsFile, load
-from sendproof_logparser.importing import Imported, import_file
-from sendproof_testing.record_reading import HOST, LOGS, Machine
+from sendproof_logparser.importing import Imported, Importer
+from sendproof_testing.record_reading import HOST, LOGS, NOW, Machine
 
 _LINES = (LOGS / "dialogue.log").read_text(encoding="utf-8").splitlines()
 
@@ -26,9 +29,14 @@ def settings(machine: Machine, tmp_path: Path) -> SettingsFile:
     return load(path)
 
 
-def _import(path: Path, settings: SettingsFile, database: Database) -> tuple[Imported, list[tuple[int, int | None]]]:
+def _import(
+    path: Path, settings: SettingsFile, database: Database, **how: Any
+) -> tuple[Imported, list[tuple[int, int | None]]]:
     shown: list[tuple[int, int | None]] = []
-    return import_file(path, settings, database, lambda done, total: shown.append((done, total))), shown
+    importer = Importer(settings, database, **how)
+    found = importer.read(path, lambda done, total: shown.append((done, total)))
+    importer.finish()
+    return found, shown
 
 
 def _lines_read(machine: Machine) -> int:
@@ -43,7 +51,9 @@ def test_an_old_file_becomes_part_of_the_record(
     text = "".join(f"{line}\n" for line in _LINES).encode()
     path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
     found, shown = _import(path, settings, machine.database)
-    assert found == Imported(len(_LINES), 4, 0, None)
+    assert (found.lines, found.attempts, found.unknown_lines, found.damage) == (len(_LINES), 4, 0, None)
+    assert found.begins_at is not None
+    assert f"{found.begins_at:%m-%d %H:%M:%S}" == "11-22 04:45:19"
     assert shown[-1] == (path.stat().st_size, path.stat().st_size)
     assert [row.queue_id for row in machine.rows(QueueFile)] == ["4jXGhv32rHzJLdv", "4jXGhv3rKyzJLdy"]
     assert machine.rows(OpenConversation) == []
@@ -57,7 +67,7 @@ def test_a_file_that_is_given_again_adds_nothing_whatever_it_is_called(
     _import(path, settings, machine.database)
     before = machine.everything()
     again, _ = _import(path.rename(tmp_path / "renamed.log"), settings, machine.database)
-    assert (again.lines, again.attempts) == (0, 0)
+    assert (again.lines, again.attempts) == (len(_LINES) + 1, 0)
     assert machine.everything() == before
     assert len(machine.rows(UnknownLine)) == 1
 
@@ -73,15 +83,56 @@ def test_what_the_daemon_has_read_is_not_doubled(machine: Machine, settings: Set
     assert machine.everything() == before
 
 
-def test_an_import_says_nothing_of_how_far_the_host_was_read(
+def test_an_import_that_came_to_its_end_leaves_no_position(
     machine: Machine, settings: SettingsFile, tmp_path: Path
 ) -> None:
+    """By it, another file that begins alike would be taken for this one."""
+    first, second = tmp_path / "a.log", tmp_path / "b.log"
+    first.write_text("".join(f"{line}\n" for line in _LINES))
+    second.write_text("".join(f"{line}\n" for line in _LINES[:-1]).replace("status=sent", "status=deferred"))
+    _import(first, settings, machine.database)
+    assert machine.rows(ReadingPosition) == []
+    assert _import(second, settings, machine.database)[0].lines == len(_LINES) - 1
+
+
+# zlib went on to decode behind the damage, and the position was behind the end of the sound file.
+def test_after_a_damaged_file_the_sound_one_adds_what_is_missing(
+    machine: Machine, settings: SettingsFile, tmp_path: Path
+) -> None:
+    whole, damaged = tmp_path / "mail.log.2", tmp_path / "mail.log.2.gz"
+    whole.write_text("".join(f"{line}\n" for line in _LINES))
+    packed = bytearray(gzip.compress(whole.read_bytes()))
+    packed[-40:-20] = b"X" * 20
+    damaged.write_bytes(packed)
+    _import(damaged, settings, machine.database)
+    _import(whole, settings, machine.database)
+    assert {row.queue_id for row in machine.rows(QueueFile)} >= {"4jXGhv32rHzJLdv", "4jXGhv3rKyzJLdy"}
+    assert len({row.line_key for row in machine.rows(Attempt)}) >= 4
+
+
+def test_files_that_were_one_log_are_read_as_one(
+    machine: Machine, settings: SettingsFile, tmp_path: Path, make_machine: Callable[[], Machine]
+) -> None:
+    """A conversation begins in one and ends in the next."""
+    whole = make_machine()
+    whole.log(*_LINES)
+    whole.read()
+    importer = Importer(settings, machine.database)
+    half = len(_LINES) // 2
+    for name, lines in (("mail.log.2", _LINES[:half]), ("mail.log.1", _LINES[half:])):
+        path = tmp_path / name
+        path.write_text("".join(f"{line}\n" for line in lines))
+        os.utime(path, (NOW.timestamp(), NOW.timestamp()))
+        importer.read(path, lambda *_: None)
+    importer.finish()
+    assert machine.everything() == whole.everything()
+
+
+def test_the_year_and_the_zone_can_be_said(machine: Machine, settings: SettingsFile, tmp_path: Path) -> None:
     path = tmp_path / "old.log"
-    path.write_text("".join(f"{line}\n" for line in _LINES))
-    _import(path, settings, machine.database)
-    (position,) = machine.rows(ReadingPosition)
-    assert position.source.startswith(f"{HOST}:import:")
-    assert position.read_up_to is None
+    path.write_text("Mar  5 12:00:00 relay postfix/qmgr[1]: 4F5C64474F: removed\n")
+    found, _ = _import(path, settings, machine.database, year=2021, zone="Europe/Berlin")
+    assert str(found.begins_at) == "2021-03-05 11:00:00+00:00"
 
 
 @pytest.mark.parametrize("content", [b"Dear Anna,\nhere is the offer.\n", b"\0" * 5000, b"\x7fELF\x02\x01" * 999])

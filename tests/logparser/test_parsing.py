@@ -8,9 +8,9 @@ import pytest
 from sendproof_logparser import parsing
 from sendproof_logparser.chunk import Chunk
 from sendproof_logparser.events import Irrelevant, StatusLine
-from sendproof_logparser.parsing import UNKNOWN_KEPT, Counts, FileParser, ReaderOfGivenYear, identify
+from sendproof_logparser.parsing import UNKNOWN_KEPT, Counts, FileParser, identify
 from sendproof_logparser.position import Position
-from sendproof_logparser.syslog_line import LineReader
+from sendproof_logparser.syslog_line import LineReader, ReaderOfGivenYear
 
 NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
 SENT = (
@@ -27,14 +27,18 @@ def chunk(data: bytes, offset: int = 0, *, newline: bool = True) -> Chunk:
 
 
 def parser(counts: Counts, *, year: int | None = None) -> FileParser:
-    reader = LineReader(identify, dt.UTC, None, latest=NOW) if year is None else ReaderOfGivenYear(dt.UTC, year, NOW)
+    reader = (
+        LineReader(identify, dt.UTC, None, latest=NOW)
+        if year is None
+        else ReaderOfGivenYear(identify, dt.UTC, year, NOW)
+    )
     return FileParser("mail.log", reader, counts, lambda number, at, _, line: f"{number} {at:%F} {line.status}")
 
 
 def test_status_lines_are_rendered_with_their_number_and_the_others_counted() -> None:
     counts = Counts()
     lines = [
-        "Jan 02 15:04:05 edge1 postfix/smtpd[7]: connect from localhost[127.0.0.1]",
+        "Jan 02 15:04:05 edge1 postfix/smtpd[7]: lost connection after RCPT from localhost[127.0.0.1]",
         SENT,
         "Jan 02 15:04:05 edge1 cron[7]: nothing to do with mail",
         "no line of a log",

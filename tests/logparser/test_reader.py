@@ -223,7 +223,7 @@ def test_an_unknown_line_is_kept_with_its_daemon(machine: Machine) -> None:
 def test_every_line_is_counted_once(machine: Machine) -> None:
     machine.log(
         *STORY[:3],
-        "Nov 22 12:00:00 relay postfix/smtpd[5]: connect from localhost[127.0.0.1]",
+        "Nov 22 12:00:00 relay postfix/smtpd[5]: lost connection after RCPT from localhost[127.0.0.1]",
         "Nov 22 12:00:00 relay cron[5]: nothing to us",
         "no log line at all",
         "Nov 22 12:00:00 relay postfix/smtpd[5]: 4F5C64474F: words of a later version",

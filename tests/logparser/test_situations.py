@@ -13,8 +13,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sendproof_core import schema_version
-from sendproof_core.database import open_database
 from sendproof_logparser import grammar
 from sendproof_logparser.events import IRRELEVANT
 from sendproof_logparser.reader import Reader
@@ -325,32 +323,6 @@ def test_a_situation_begins_with_symptom_and_cause_and_says_something(situation:
 
 
 # --- writing the files ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("empty") / "sendproof.db"
-    database = open_database(f"sqlite:///{path}")
-    schema_version.upgrade(database)
-    database.close()
-    return path
-
-
-@pytest.fixture
-def make_machine(tmp_path: Path, empty_record: Path) -> Iterator[Callable[[], Machine]]:
-    """As the one for all tests of the logparser, without making the tables each time."""
-    made: list[Machine] = []
-
-    def make() -> Machine:
-        folder = tmp_path / f"machine{len(made)}"
-        folder.mkdir()
-        shutil.copy(empty_record, folder / "sendproof.db")
-        made.append(Machine(folder, open_database(f"sqlite:///{folder}/sendproof.db")))
-        return made[-1]
-
-    yield make
-    for machine in made:
-        machine.database.close()
 
 
 def _paths(machine: Machine, situation: Situation) -> Iterator[tuple[Path, list[LogLine]]]:

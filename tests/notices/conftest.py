@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from sendproof_core import schema_version
-from sendproof_core.database import Database, open_database
+from sendproof_core.database import Database
 from sendproof_core.schema import Account, Attempt, Message, Plan, QueueFile, Recipient
 from sendproof_testing.submission_server import SubmissionServer, running_submission_server
 
@@ -23,11 +22,8 @@ def now() -> dt.datetime:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(f"sqlite:///{tmp_path}/sendproof.db")
-    schema_version.upgrade(database)
-    yield database
-    database.close()
+def database(sqlite_database: Database) -> Database:
+    return sqlite_database
 
 
 @pytest.fixture

@@ -53,6 +53,8 @@ def upgrade() -> None:
     op.drop_index("ix_recipients_state_at", table_name="recipients")
     op.create_index("ix_recipients_state_at", "recipients", ["state", "state_at"], unique=False)
     op.create_index("ix_refusals_line", "refusals", ["refused_at", "host", "line_key"], unique=True)
+    op.create_index("ix_refusals_queue_id", "refusals", ["queue_id", "refused_at"], unique=False)
+    op.create_index("ix_refusals_client_address", "refusals", ["client_address", "refused_at"], unique=False)
     op.create_table(
         "log_gaps",
         sa.Column("id", _BIG_ID, nullable=False),
@@ -73,7 +75,8 @@ def downgrade() -> None:
     """Leave this revision; what the older schema has no place for is lost."""
     _without_reader_in_key()
     op.drop_table("log_gaps")
-    op.drop_index("ix_refusals_line", table_name="refusals")
+    for name in ("ix_refusals_line", "ix_refusals_queue_id", "ix_refusals_client_address"):
+        op.drop_index(name, table_name="refusals")
     op.create_index("ix_attempts_recipient_id", "attempts", ["recipient_id"], unique=False)
     op.drop_index("ix_attempts_line", table_name="attempts")
     op.drop_index("ix_queue_files_parent_queue_id", table_name="queue_files")
