@@ -33,7 +33,7 @@ class ChainFile:
     parent_id: int | None
     kind: LinkKind | None
     evidence: str | None
-    # Our journal names it; else only the mail log does.
+    # Our journal names it; of mail that no journal speaks of, the first. Else only a link leads to it.
     is_of_message: bool
 
 

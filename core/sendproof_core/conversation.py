@@ -43,8 +43,8 @@ def relay_words(attempt: AttemptView) -> str | None:
     return f"{server_name(attempt)} {visible(relay['where'])}" if relay else None
 
 
-def as_spoken(attempt: AttemptView, size_bytes: int) -> tuple[ConversationLine, ...]:
-    """The whole conversation. ``size_bytes``: the message's, where the dialogue names none."""
+def as_spoken(attempt: AttemptView, size_bytes: int | None) -> tuple[ConversationLine, ...]:
+    """The whole conversation. ``size_bytes``: the message's, where the dialogue names none; None: not known."""
     known = remote_reply.read(attempt.reply).lines
     lines: list[ConversationLine] = []
     asked = ""
@@ -55,7 +55,7 @@ def as_spoken(attempt: AttemptView, size_bytes: int) -> tuple[ConversationLine, 
             if named := _SIZE.search(text):
                 size_bytes = int(named[1])
             if text == ".":
-                text = f"({size_bytes:,} octets, then the final dot)"
+                text = f"({_octets(size_bytes)}, then the final dot)"
             lines.append(ConversationLine(from_server=False, text=visible(text)))
             continue
         note = None
@@ -66,6 +66,10 @@ def as_spoken(attempt: AttemptView, size_bytes: int) -> tuple[ConversationLine, 
         else:
             lines.append(ConversationLine(from_server=True, text=visible(text), note=note))
     return tuple(lines)
+
+
+def _octets(size_bytes: int | None) -> str:
+    return "the message" if size_bytes is None else f"{size_bytes:,} octets"
 
 
 def _completed(spoken: DialogueLine, known: tuple[str, ...]) -> str:

@@ -173,9 +173,10 @@ def _delivered(case: Case, attempt: AttemptView) -> Answer:
     whom = visible(case.recipient.final_address or case.recipient.address)
     version = wording.tls_version(attempt.tls)
     over = f"over {version}" if version else "without encryption"
+    came = "you sent it" if case.message.is_admitted else "it was queued"
     took = (
-        f"{_server(attempt)} took the message {case.times.at(attempt.at)}, {wording.duration(after_seconds)} after you "
-        f"sent it, {over}."
+        f"{_server(attempt)} took the message {case.times.at(attempt.at)}, {wording.duration(after_seconds)} after "
+        f"{came}, {over}."
     )
     return Answer(
         (took, *_put_off_first(case)),

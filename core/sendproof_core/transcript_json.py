@@ -20,6 +20,8 @@ from sendproof_core.transcripts import (
     HopView,
     MessageSummary,
     MessageView,
+    OpenView,
+    OriginView,
     RecipientView,
     Transcript,
 )
@@ -45,12 +47,14 @@ def transcript(found: Transcript, queue_times: QueueTimes, now: dt.datetime) -> 
 def summary(line: MessageSummary) -> Object:
     """A line of a search."""
     return {
-        "id": str(line.id),
+        "id": str(line.id) if line.is_admitted else None,
+        "host": line.host,
+        "queue_id": line.queue_id,
         "submitted_at": moment(line.submitted_at),
         "subject": line.subject,
         "recipients": [{"address": address, "state": state.value} for address, state in line.recipients],
-        "opened": line.opened,
-        "test_mode": line.test_mode,
+        "opened": line.opened if line.is_admitted else None,
+        "test_mode": line.test_mode if line.is_admitted else None,
     }
 
 
@@ -60,8 +64,13 @@ def moment(value: dt.datetime | None) -> str | None:
 
 
 def _message(message: MessageView) -> Object:
+    """What nothing says is null."""
+    signatures = [
+        {"domain": domain, "selector": selector, "algorithm": algorithm}
+        for domain, selector, algorithm in message.signatures
+    ]
     return {
-        "id": str(message.id),
+        "id": str(message.id) if message.is_admitted else None,
         "login": message.login,
         "credential": message.credential_label,
         "submitted_at": moment(message.submitted_at),
@@ -71,18 +80,20 @@ def _message(message: MessageView) -> Object:
         "size_octets": message.size_bytes,
         "client_address": message.client_address,
         "client_tls": message.client_tls,
-        "signatures": [
-            {"domain": domain, "selector": selector, "algorithm": algorithm}
-            for domain, selector, algorithm in message.signatures
-        ],
+        "signatures": signatures if message.is_admitted else None,
         "pixel": message.pixel,
-        "wire_edits": list(message.wire_edits),
-        "test_mode": message.test_mode,
+        "wire_edits": list(message.wire_edits) if message.is_admitted else None,
+        "test_mode": message.test_mode if message.is_admitted else None,
         "host": message.host,
         "queue_id": message.queue_id,
         "queued_at": moment(message.queued_at),
+        "origin": _origin(message.origin) if message.origin else None,
         "gaps": [_gap(gap) for gap in message.gaps],
     }
+
+
+def _origin(origin: OriginView) -> Object:
+    return {"queue_id": origin.queue_id, "kind": origin.kind.value}
 
 
 def _recipient(case: Case) -> Object:
@@ -99,10 +110,7 @@ def _recipient(case: Case) -> Object:
         "next_attempt_at": moment(case.next_attempt) if is_waiting else None,
         "gives_up_at": moment(case.queue_times.gives_up(case.born)) if is_waiting else None,
         "attempts": [_attempt(attempt) for attempt in recipient.attempts],
-        "opens": [
-            {"at": moment(view.at), "grade": view.grade, "user_agent": view.user_agent, "shared": view.shared}
-            for view in recipient.opens
-        ],
+        "opens": [_open(view) for view in recipient.opens] if case.message.is_admitted else None,
         "evidence": evidence(case),
     }
 
@@ -112,6 +120,10 @@ def _suspended(recipient: RecipientView) -> Object | None:
         return None
     because = recipient.suspended_because
     return {"at": moment(recipient.suspended_at), "because": because, "times": recipient.suspensions}
+
+
+def _open(view: OpenView) -> Object:
+    return {"at": moment(view.at), "grade": view.grade, "user_agent": view.user_agent, "shared": view.shared}
 
 
 def _hop(hop: HopView) -> Object:

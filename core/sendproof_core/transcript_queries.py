@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,8 +34,11 @@ from sendproof_core.transcripts import (
     HopView,
     MessageSummary,
     MessageView,
+    Namesake,
     OpenView,
+    OriginView,
     RecipientView,
+    RecordId,
     RefusalView,
     Transcript,
 )
@@ -49,80 +53,139 @@ _GAPS = 50
 _GAPS_SPAN = dt.timedelta(days=30)
 
 
-def find_message(session: Session, text: str, account_id: int | None = None) -> uuid.UUID | None:
-    """The message with that name; the newest, if several have it.
+def find(
+    session: Session,
+    text: str,
+    *,
+    account_id: int | None = None,
+    host: str | None = None,
+    before: dt.datetime | None = None,
+) -> tuple[Namesake, ...]:
+    """What has that name, newest first: several lives of a short queue id, several hosts, one Message-ID used again.
 
     Names are: our id, its Message-ID (with or without angle brackets), the queue id of any queue file that comes from
-    it (a copy, what a filter gave back, a bounce), and the queue id that the receiving server gave it.
-    ``account_id``: only that account's messages; None: any.
+    it (a copy, what a filter gave back, a bounce); if none fits, the queue id that the receiving server gave it.
+    ``account_id``: only that account's messages; None: the operator asks, and finds mail of which only the mail log
+    speaks as well, and a bounce of such mail as itself.
     """
-    wanted: list[ColumnElement[bool]] = [Message.message_id_header.in_((text, f"<{text}>"))]
+    for namesakes in _names(session, text, account_id):
+        fitting = tuple(
+            namesake
+            for namesake in namesakes
+            if host in (None, namesake.host) and (before is None or namesake.at < before)
+        )
+        if fitting:
+            return fitting
+    return ()
+
+
+def find_message(session: Session, text: str, account_id: int | None = None) -> uuid.UUID | None:
+    """The message with that name (`find`), the newest, if several have it; nothing that the milter did not admit."""
+    for namesakes in _names(session, text, account_id):
+        for namesake in namesakes:
+            if isinstance(namesake.id, uuid.UUID):
+                return namesake.id
+    return None
+
+
+def _names(session: Session, text: str, account_id: int | None) -> Iterator[list[Namesake]]:
+    """The better kind of name first."""
+    headers = (text, f"<{text}>")
+    wanted: list[ColumnElement[bool]] = [Message.message_id_header.in_(headers)]
     with contextlib.suppress(ValueError):  # no id of ours, so one of the others
         wanted.append(Message.id == uuid.UUID(text))
-    of_queue_id = _messages_of(session, QueueFile.queue_id == text)
-    found = _newest(session, or_(*wanted, Message.id.in_(of_queue_id)), account_id)
-    if found is not None:
-        return found
-    files = (
+    messages, files = _climb(session, QueueFile.queue_id == text)
+    yield _namesakes(session, or_(*wanted, Message.id.in_(messages)), files, account_id)
+    if account_id is None and text:
+        messages, files = _climb(session, QueueFile.message_id_header.in_(headers))
+        yield _namesakes(session, Message.id.in_(messages), files, account_id)
+    received = (
         select(Recipient.queue_file_id)
         .join(Attempt, Attempt.recipient_id == Recipient.id)
         .where(Attempt.remote_queue_id == text)
         .limit(_NAMESAKES)
     )
-    return _newest(session, Message.id.in_(_messages_of(session, QueueFile.id.in_(files))), account_id)
+    messages, files = _climb(session, QueueFile.id.in_(received))
+    yield _namesakes(session, Message.id.in_(messages), files, account_id)
 
 
-def _newest(session: Session, wanted: ColumnElement[bool], account_id: int | None) -> uuid.UUID | None:
-    query = select(Message.id).where(wanted).order_by(Message.submitted_at.desc()).limit(1)
+def _namesakes(
+    session: Session, wanted: ColumnElement[bool], files: Iterable[QueueFile], account_id: int | None
+) -> list[Namesake]:
+    query = select(Message.id, Message.submitted_at).where(wanted)
     if account_id is not None:
-        query = query.where(Message.account_id == account_id)
-    return session.scalar(query)
+        query, files = query.where(Message.account_id == account_id), ()
+    found = session.execute(query.order_by(Message.submitted_at.desc()).limit(_NAMESAKES)).all()
+    its_host = select(QueueFile.message_id, QueueFile.host).where(QueueFile.message_id.in_([row.id for row in found]))
+    hosts = {row.message_id: row.host for row in session.execute(its_host)} if found else {}
+    namesakes = [Namesake(row.id, row.submitted_at, hosts.get(row.id)) for row in found]
+    namesakes += [Namesake(file.id, file.born_at, file.host) for file in files]
+    return sorted(namesakes, key=lambda namesake: namesake.at, reverse=True)
 
 
-def _messages_of(session: Session, wanted: ColumnElement[bool]) -> set[uuid.UUID]:
-    """The messages that queue files belong to, or come from: up the links to the first that the journal names."""
+def _climb(session: Session, wanted: ColumnElement[bool]) -> tuple[set[uuid.UUID], list[QueueFile]]:
+    """What queue files belong to, or come from: up the links to the first that the journal names.
+
+    The messages, and where there is none, the queue files at the top: what a notification is about is another mail.
+    """
     messages: set[uuid.UUID] = set()
-    climbing = session.scalars(select(QueueFile).where(wanted).limit(_NAMESAKES)).all()
-    for _ in range(_DEPTH):
-        messages.update(file.message_id for file in climbing if file.message_id is not None)
-        children = [file for file in climbing if file.message_id is None and file.parent_queue_id is not None]
-        if not children:
-            break
-        parents = [
-            session.scalar(
-                select(QueueFile)
-                .where(
-                    QueueFile.queue_id == child.parent_queue_id,
-                    QueueFile.host == child.host,
-                    QueueFile.id != child.id,
-                    # A short queue id has several lives: the one in which the child was born.
-                    QueueFile.born_at <= child.born_at,
-                )
-                .order_by(QueueFile.born_at.desc())
-                .limit(1)
-            )
-            for child in children
-        ]
-        climbing = [parent for parent in parents if parent is not None]
-    return messages
+    tops: dict[int, QueueFile] = {}
+    # Each with what is at the top if nothing above belongs to a message: nothing above a notification.
+    newest = select(QueueFile).where(wanted).order_by(QueueFile.born_at.desc()).limit(_NAMESAKES)
+    climbing: list[tuple[QueueFile, QueueFile | None]] = [(file, None) for file in session.scalars(newest)]
+    for depth in range(_DEPTH + 1):
+        above: list[tuple[QueueFile, QueueFile | None]] = []
+        for file, below in climbing:
+            if file.message_id is not None:
+                messages.add(file.message_id)
+                continue
+            parent = _parent(session, file) if depth < _DEPTH else None
+            is_notification = file.link_kind is not None and file.link_kind not in CONTINUES
+            notification = file if below is None and is_notification else below
+            if parent is not None:
+                above.append((parent, notification))
+            else:
+                top = notification or file
+                tops[top.id] = top
+        climbing = above
+    return messages, list(tops.values())
 
 
-def load_transcript(session: Session, message_id: uuid.UUID, account_id: int | None = None) -> Transcript | None:
-    """The whole transcript; None if there is no such message (or it is another account's)."""
-    message = session.get(Message, message_id)
-    if message is None or (account_id is not None and message.account_id != account_id):
+def _parent(session: Session, child: QueueFile) -> QueueFile | None:
+    """A short queue id has several lives: the one in which the child was born."""
+    if child.parent_queue_id is None:
         return None
-    record = _load_chains(session, [message_id])
-    first = record.first_file(message_id)
-    recipients: tuple[RecipientView, ...] = ()
-    gaps: tuple[GapView, ...] = ()
-    if first is not None:
-        found = record.ways(message_id)
-        opens = _opens(session, message_id)
-        attempts = _attempts(session, {step.id: step.file for way in found for step in way.steps})
-        recipients = tuple(_recipient(way, record.rows[way.last.id], attempts, opens) for way in found)
-        gaps = _gaps(session, first.host, message.submitted_at)
-    return Transcript(_message(message, first, gaps), recipients)
+    return session.scalar(
+        select(QueueFile)
+        .where(
+            QueueFile.queue_id == child.parent_queue_id,
+            QueueFile.host == child.host,
+            QueueFile.id != child.id,
+            QueueFile.born_at <= child.born_at,
+        )
+        .order_by(QueueFile.born_at.desc())
+        .limit(1)
+    )
+
+
+def load_transcript(session: Session, record_id: RecordId, account_id: int | None = None) -> Transcript | None:
+    """The whole transcript; None if there is nothing of that id.
+
+    ``account_id``: only if it is a message of that account's; mail of which only the mail log speaks is nobody's.
+    """
+    head = session.get(Message, record_id) if isinstance(record_id, uuid.UUID) else session.get(QueueFile, record_id)
+    if head is None or (account_id is not None and (isinstance(head, QueueFile) or head.account_id != account_id)):
+        return None
+    record = _load_chains(session, [record_id])
+    first = record.first_file(record_id)
+    view = _of_file(head) if isinstance(head, QueueFile) else _message(head, first)
+    if first is None:
+        return Transcript(view, ())
+    found = record.ways(record_id)
+    opens = _opens(session, record_id) if isinstance(record_id, uuid.UUID) else {}
+    attempts = _attempts(session, {step.id: step.file for way in found for step in way.steps})
+    recipients = tuple(_recipient(way, record.rows[way.last.id], attempts, opens) for way in found)
+    return Transcript(replace(view, gaps=_gaps(session, first.host, view.submitted_at)), recipients)
 
 
 def list_messages(
@@ -135,23 +198,27 @@ def list_messages(
     return summaries(session, session.scalars(query.order_by(Message.submitted_at.desc()).limit(limit)).all())
 
 
-def summaries(session: Session, messages: Sequence[Message]) -> tuple[MessageSummary, ...]:
-    """The lines of a list, in the order of ``messages``: a few queries for all of them."""
-    ids = [message.id for message in messages]
-    record = _load_chains(session, ids)
+def summaries(session: Session, heads: Sequence[Message | QueueFile]) -> tuple[MessageSummary, ...]:
+    """The lines of a list, in the order of ``heads``: a few queries for all of them.
+
+    ``heads``: messages, and first queue files of mail of which only the mail log speaks.
+    """
+    record = _load_chains(session, [head.id for head in heads])
+    ids = [head.id for head in heads if isinstance(head, Message)]
     by_someone = select(Open.message_id).where(Open.message_id.in_(ids), Open.grade != MACHINE).distinct()
     opened = set(session.scalars(by_someone))
-    return tuple(
-        MessageSummary(
-            message.id,
-            message.submitted_at,
-            message.subject,
-            # An alias that leads to several recipients is named once for each of their states.
-            tuple(dict.fromkeys((way.address, way.state) for way in record.ways(message.id))),
-            message.id in opened,
-            message.test_mode,
-        )
-        for message in messages
+    return tuple(_summary(head, record, opened) for head in heads)
+
+
+def _summary(head: Message | QueueFile, record: "_Chains", opened: set[uuid.UUID]) -> MessageSummary:
+    first = record.first_file(head.id)
+    # An alias that leads to several recipients is named once for each of their states.
+    recipients = tuple(dict.fromkeys((way.address, way.state) for way in record.ways(head.id)))
+    host, queue_id = (first.host, first.queue_id) if first else (None, None)
+    if isinstance(head, QueueFile):
+        return MessageSummary(head.id, head.born_at, None, recipients, opened=False, host=host, queue_id=queue_id)
+    return MessageSummary(
+        head.id, head.submitted_at, head.subject, recipients, head.id in opened, head.test_mode, host, queue_id
     )
 
 
@@ -191,26 +258,26 @@ class _Suspension:
 class _Chains:
     """The queue files of some messages, their recipients, and what was said of those that were handed on."""
 
-    files: dict[uuid.UUID, dict[int, ChainFile]]
+    files: dict[RecordId, dict[int, ChainFile]]
     recipients: dict[int, list[ChainRecipient]]
     rows: dict[int, _Suspension]
     sent_texts: dict[int, list[str]]
 
-    def first_file(self, message_id: uuid.UUID) -> ChainFile | None:
+    def first_file(self, record_id: RecordId) -> ChainFile | None:
         """The one that was submitted: not a copy."""
-        files = [file for file in self.files.get(message_id, {}).values() if file.is_of_message]
+        files = [file for file in self.files.get(record_id, {}).values() if file.is_of_message]
         return min(files, key=lambda file: (file.parent_id is not None, file.born_at), default=None)
 
-    def ways(self, message_id: uuid.UUID) -> list[chains.Way]:
+    def ways(self, record_id: RecordId) -> list[chains.Way]:
         """Where each of a message's recipients is now."""
-        files = list(self.files.get(message_id, {}).values())
+        files = list(self.files.get(record_id, {}).values())
         recipients = [recipient for file in files for recipient in self.recipients.get(file.id, ())]
         return chains.ways(files, recipients, self.sent_texts)
 
 
-def _load_chains(session: Session, message_ids: Sequence[uuid.UUID]) -> _Chains:
+def _load_chains(session: Session, record_ids: Sequence[RecordId]) -> _Chains:
     """Three queries for any number of messages; two where nothing was handed on."""
-    files = _load_files(session, message_ids)
+    files = _load_files(session, record_ids)
     by_id = {file.id: file for of_message in files.values() for file in of_message.values()}
     recipients: dict[int, list[ChainRecipient]] = {}
     rows: dict[int, _Suspension] = {}
@@ -239,18 +306,24 @@ def _load_chains(session: Session, message_ids: Sequence[uuid.UUID]) -> _Chains:
     return _Chains(files, recipients, rows, sent_texts)
 
 
-def _load_files(session: Session, message_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[int, ChainFile]]:
-    """By message: the queue files that the journal names, and all that mail went on in from there."""
+def _load_files(session: Session, record_ids: Sequence[RecordId]) -> dict[RecordId, dict[int, ChainFile]]:
+    """By message: the queue files that the journal names (else the first), and all that mail went on in from there."""
+    message_ids = [record_id for record_id in record_ids if isinstance(record_id, uuid.UUID)]
+    file_ids = [record_id for record_id in record_ids if isinstance(record_id, int)]
+    is_first: ColumnElement[bool] = QueueFile.message_id.in_(message_ids)
+    if file_ids:
+        is_first = or_(is_first, QueueFile.id.in_(file_ids))
     child, later, earlier = aliased(QueueFile), aliased(QueueFile), aliased(QueueFile)
     columns = ("id", "host", "instance", "queue_id", "born_at", "parent_queue_id", "link_kind", "link_evidence")
     chain = (
         select(
             QueueFile.message_id.label("root"),
+            QueueFile.id.label("first"),
             *(getattr(QueueFile, name) for name in columns),
             null().cast(BigId).label("parent_id"),
             literal(0).label("depth"),
         )
-        .where(QueueFile.message_id.in_(message_ids))
+        .where(is_first)
         .cte("chain", recursive=True)
     )
     is_its_child = and_(
@@ -276,15 +349,16 @@ def _load_files(session: Session, message_ids: Sequence[uuid.UUID]) -> dict[uuid
     chain = chain.union(
         select(
             chain.c.root,
+            chain.c.first,
             *(getattr(child, name) for name in columns),
             chain.c.id.label("parent_id"),
             (chain.c.depth + 1).label("depth"),
         ).where(is_its_child, chain.c.depth < _DEPTH)
     )
-    found: dict[uuid.UUID, dict[int, ChainFile]] = {}
+    found: dict[RecordId, dict[int, ChainFile]] = {}
     parent_queue_ids: dict[int, str] = {}
     for row in session.execute(select(chain).order_by(chain.c.depth, chain.c.id)):
-        files = found.setdefault(row.root, {})
+        files = found.setdefault(row.root or row.first, {})
         known = files.get(row.id)
         if known is None:
             kind = LinkKind(row.link_kind) if row.link_kind else None
@@ -315,7 +389,7 @@ def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
 # --- rows to values -------------------------------------------------------------------------------------------------
 
 
-def _message(message: Message, queue_file: ChainFile | None, gaps: tuple[GapView, ...]) -> MessageView:
+def _message(message: Message, queue_file: ChainFile | None) -> MessageView:
     return MessageView(
         id=message.id,
         account_id=message.account_id,
@@ -335,7 +409,36 @@ def _message(message: Message, queue_file: ChainFile | None, gaps: tuple[GapView
         queued_at=queue_file.born_at if queue_file else None,
         wire_edits=tuple(message.wire_edits),
         test_mode=message.test_mode,
-        gaps=gaps,
+    )
+
+
+# smtpd(8), client=name[address], or with smtpd_client_port_logging name[address]:port
+_CLIENT = re.compile(r"\[([^\[\]]+)\](?::\d+)?$")
+
+
+def _of_file(file: QueueFile) -> MessageView:
+    address = _CLIENT.search(file.client or "")
+    origin = None
+    if file.parent_queue_id is not None and file.link_kind is not None:
+        origin = OriginView(file.parent_queue_id, LinkKind(file.link_kind))
+    return MessageView(
+        id=file.id,
+        account_id=None,
+        login=file.login,
+        credential_label=None,
+        submitted_at=file.born_at,
+        envelope_sender=file.envelope_sender,
+        message_id_header=file.message_id_header,
+        subject=None,
+        size_bytes=file.size_bytes,
+        client_address=address[1] if address else None,
+        client_tls=None,
+        signatures=(),
+        pixel=None,
+        host=file.host,
+        queue_id=file.queue_id,
+        queued_at=file.born_at,
+        origin=origin,
     )
 
 

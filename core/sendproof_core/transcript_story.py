@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from sendproof_core import conversation, remote_reply, wording
 from sendproof_core.conversation import ConversationLine
 from sendproof_core.hostile_text import visible
-from sendproof_core.links import LinkEvidence, LinkKind
+from sendproof_core.links import CONTINUES, LinkEvidence, LinkKind
 from sendproof_core.queue_times import QueueTimes
 from sendproof_core.states import RecipientState
 from sendproof_core.transcript_answer import Case, answer, gap_words
-from sendproof_core.transcripts import AttemptView, HopView, MessageView, OpenView, RecipientView, Transcript
+from sendproof_core.transcripts import (
+    AttemptView,
+    HopView,
+    MessageView,
+    OpenView,
+    OriginView,
+    RecipientView,
+    Transcript,
+)
 from sendproof_core.wording import ReadersTime, counted
 
 _OPENS_SHOWN = 8
@@ -152,12 +160,28 @@ def tell(
 
 
 def about(message: MessageView, zone: dt.tzinfo) -> str:
-    """The message in one line: subject, when, by whom, with which credential."""
+    """The message in one line: subject, when, by whom, with which credential; of a notification, what it is about."""
     times = ReadersTime(zone, message.submitted_at.astimezone(zone).date())
     subject = f'"{visible(message.subject)}"' if message.subject else "(no subject)"
-    sender = visible(message.envelope_sender) or "the empty sender"
-    who = f'login {visible(message.login)}, "{visible(message.credential_label)}"'
-    return f"{subject} · sent {times.full(message.submitted_at)} by {sender} ({who})"
+    sender = "an unknown sender" if message.envelope_sender is None else visible(message.envelope_sender)
+    who = f"login {visible(message.login)}" if message.login else "no login known"
+    if message.credential_label is not None:
+        who += f', "{visible(message.credential_label)}"'
+    if not message.is_admitted:
+        subject = f"({_origin(message.origin)})" if message.origin else "(subject unknown)"
+    return f"{subject} · sent {times.full(message.submitted_at)} by {sender or 'the empty sender'} ({who})"
+
+
+_ABOUT = {
+    LinkKind.NON_DELIVERY: "a non-delivery notification about",
+    LinkKind.DELAY: "a notification of the delay of",
+    LinkKind.DELIVERY_STATUS: "a delivery status notification about",
+    LinkKind.POSTMASTER: "a notification to the postmaster about",
+}
+
+
+def _origin(origin: OriginView) -> str:
+    return f"{_ABOUT.get(origin.kind, 'subject unknown; the mail comes from')} {visible(origin.queue_id)}"
 
 
 # --- the timeline ---------------------------------------------------------------------------------------------------
@@ -241,25 +265,19 @@ def _shown_by(hop: HopView) -> tuple[str, ...]:
 
 def _way_in(case: Case) -> Iterator[Entry]:
     message = case.message
-    submitted = [wording.size(message.size_bytes)]
+    submitted = [_of_origin(message.origin)] if message.origin else []
     if message.client_address:
-        tls = wording.tls_version(message.client_tls) or "no TLS"
-        submitted.insert(0, f"from {visible(message.client_address)} ({tls})")
+        tls = f" ({wording.tls_version(message.client_tls) or 'no TLS'})" if message.is_admitted else ""
+        submitted.append(f"from {visible(message.client_address)}{tls}")
+    if message.size_bytes is not None:
+        submitted.append(wording.size(message.size_bytes))
     if message.message_id_header:
         submitted.append(f"message-id {visible(message.message_id_header)}")
-    yield _entry(case, EntryKind.SUBMITTED, message.submitted_at, "submitted", ", ".join(submitted))
-
-    signatures = ", ".join(
-        f"d={visible(domain)} s={visible(selector)} ({visible(algorithm)})"
-        for domain, selector, algorithm in message.signatures
-    )
-    alert = "opened alert on" if message.pixel == "inserted" else f"no opened alert: {_no_pixel(message.pixel)}"
-    edits = [_WIRE_EDITS.get(edit) or visible(edit) for edit in message.wire_edits]
-    if edits:
-        yield _entry(case, EntryKind.SIGNED, None, "prepared", "; ".join(edits))
-    label = "signed" if signatures else "not signed"
-    yield _entry(case, EntryKind.SIGNED, None, label, f"{signatures}; {alert}" if signatures else alert)
-
+    label = "submitted" if message.origin is None else "made"
+    words = ", ".join(submitted) or "nothing says from where"
+    yield _entry(case, EntryKind.SUBMITTED, message.submitted_at, label, words)
+    if message.is_admitted:
+        yield from _prepared(case)
     if message.queue_id:
         # A queue id is born before the message is complete: then the moment says nothing.
         later = message.queued_at if message.queued_at and message.queued_at > message.submitted_at else None
@@ -269,6 +287,28 @@ def _way_in(case: Case) -> Iterator[Entry]:
         if hop.kind is LinkKind.COPY:
             own = f"{visible(hop.queue_id)}, a copy for this recipient alone"
             yield _entry(case, EntryKind.QUEUED, None, "copied", own, *_shown_by(hop))
+
+
+def _of_origin(origin: OriginView) -> str:
+    queue_id = visible(origin.queue_id)
+    if origin.kind in CONTINUES:
+        return f"out of {queue_id}, of which nothing is here"
+    return f"by our own mail server, about {queue_id}"
+
+
+def _prepared(case: Case) -> Iterator[Entry]:
+    message = case.message
+    signatures = ", ".join(
+        f"d={visible(domain)} s={visible(selector)} ({visible(algorithm)})"
+        for domain, selector, algorithm in message.signatures
+    )
+    pixel = message.pixel or ""
+    alert = "opened alert on" if pixel == "inserted" else f"no opened alert: {_no_pixel(pixel)}"
+    edits = [_WIRE_EDITS.get(edit) or visible(edit) for edit in message.wire_edits]
+    if edits:
+        yield _entry(case, EntryKind.SIGNED, None, "prepared", "; ".join(edits))
+    label = "signed" if signatures else "not signed"
+    yield _entry(case, EntryKind.SIGNED, None, label, f"{signatures}; {alert}" if signatures else alert)
 
 
 # The names are the milter's, in its journal.
@@ -396,10 +436,15 @@ def _conversations(case: Case) -> Iterator[Conversation]:
             yield Conversation(f"attempt {number}", conversation.as_spoken(attempt, case.message.size_bytes))
 
 
+# Of mail of which only the mail log speaks.
+NO_JOURNAL = "No journal of the milter speaks of it: it was never admitted by the milter, or the journal is not here."
+
+
 def evidence(case: Case) -> str:
     """What the story rests on, and whether something of it is missing."""
     message = case.message
-    parts = [f"1 line of the milter's journal{case.of_host} (message {message.id})"]
+    parts = [f"1 line of the milter's journal{case.of_host} (message {message.id})"] if message.is_admitted else []
+    log = "its mail log" if message.is_admitted else f"the mail log{case.of_host}"
     if message.queue_id:
         statuses = (
             counted(len(case.recipient.attempts), "delivery line") if case.recipient.attempts else "no delivery line"
@@ -407,8 +452,9 @@ def evidence(case: Case) -> str:
         spoken = sum(len(attempt.dialogue) for attempt in case.tried)
         dialogue = f" and {counted(spoken, 'line')} of dialogue" if spoken else ""
         went_on = "".join(f", then {visible(hop.queue_id)}" for hop in case.recipient.hops)
-        parts.append(f"{statuses}{dialogue} of its mail log (queue id {visible(message.queue_id)}{went_on})")
-    return f"{', '.join(parts)}. {_missing(case)} {_times_are(case)}"
+        parts.append(f"{statuses}{dialogue} of {log} (queue id {visible(message.queue_id)}{went_on})")
+    journal = "" if message.is_admitted else f" {NO_JOURNAL}"
+    return f"{', '.join(parts)}.{journal} {_missing(case)} {_times_are(case)}"
 
 
 _WAITING = (RecipientState.QUEUED, RecipientState.DEFERRED, RecipientState.HELD)

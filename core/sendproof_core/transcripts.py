@@ -13,6 +13,10 @@ from sendproof_core.links import LinkKind
 from sendproof_core.receipt import Receipt
 from sendproof_core.states import RecipientState
 
+# What a transcript is of: a message that the milter admitted, by our id; or a queue file of which only the mail log
+# speaks (an old log, mail from before the milter, a local submission), by the number of its row.
+RecordId = uuid.UUID | int
+
 # The grade of an open that says nothing about a person.
 MACHINE = "machine"
 
@@ -119,23 +123,35 @@ class RecipientView:
 
 
 @dataclass(frozen=True)
-class MessageView:
-    """What all recipients of a message share."""
+class OriginView:
+    """The queue file that mail of which only the mail log speaks comes from, or is about (`LinkKind`)."""
 
-    id: uuid.UUID
-    account_id: int
-    login: str
-    credential_label: str
+    queue_id: str
+    kind: LinkKind
+
+
+@dataclass(frozen=True)
+class MessageView:
+    """What all recipients of a message share.
+
+    Where only the mail log speaks of it: None is what nothing says, ``submitted_at`` when its queue file was born;
+    ``signatures``, ``wire_edits`` and ``test_mode`` then say nothing.
+    """
+
+    id: RecordId
+    account_id: int | None
+    login: str | None
+    credential_label: str | None
     submitted_at: dt.datetime
-    envelope_sender: str
+    envelope_sender: str | None
     message_id_header: str | None
     subject: str | None
-    size_bytes: int
+    size_bytes: int | None
     client_address: str | None
     client_tls: str | None
     # of each: domain, selector, algorithm
     signatures: tuple[tuple[str, str, str], ...]
-    pixel: str
+    pixel: str | None
     host: str | None
     queue_id: str | None
     queued_at: dt.datetime | None
@@ -144,6 +160,12 @@ class MessageView:
     test_mode: bool = False
     # Of the mail log of ``host``, since the message was submitted; oldest first.
     gaps: tuple[GapView, ...] = ()
+    origin: OriginView | None = None
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether the milter's journal speaks of it."""
+        return isinstance(self.id, uuid.UUID)
 
 
 @dataclass(frozen=True)
@@ -179,9 +201,26 @@ class RefusalView:
 class MessageSummary:
     """A line of the message list: each recipient's address and state. ``opened``: and not by a machine."""
 
-    id: uuid.UUID
+    id: RecordId
     submitted_at: dt.datetime
     subject: str | None
     recipients: tuple[tuple[str, RecipientState], ...]
     opened: bool
     test_mode: bool = False
+    # Of the first queue file; None: the mail log has not spoken of it yet.
+    host: str | None = None
+    queue_id: str | None = None
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether the milter's journal speaks of it."""
+        return isinstance(self.id, uuid.UUID)
+
+
+@dataclass(frozen=True)
+class Namesake:
+    """What has a certain name: a queue id, a Message-ID. ``host``: None before the mail log has spoken of it."""
+
+    id: RecordId
+    at: dt.datetime
+    host: str | None

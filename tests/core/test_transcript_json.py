@@ -21,8 +21,8 @@ def filled(sqlite_database: Database) -> Database:
 
 def told(database: Database, name: str) -> Any:
     with database.reading() as session:
-        message_id = transcript_queries.find_message(session, name)
-        found = transcript_queries.load_transcript(session, message_id) if message_id else None
+        named = transcript_queries.find(session, name)
+        found = transcript_queries.load_transcript(session, named[0].id) if named else None
     assert found is not None
     return json.loads(transcript_json.to_text(transcript_json.transcript(found, QueueTimes(), NOW)))
 
@@ -75,3 +75,16 @@ def test_hostile_text_cannot_reach_a_terminal(filled: Database) -> None:
     assert text.isascii()
     assert text.isprintable()
     assert json.loads(text)["message"]["subject"] == sample_record.HOSTILE
+
+
+def test_what_the_mail_log_does_not_say_is_null(filled: Database) -> None:
+    with filled.writing() as session:
+        sample_record.fill_from_the_log(session)
+    whole = told(filled, "OLD1")
+    unknown = {name for name, value in whole["message"].items() if value is None}
+    assert unknown == {
+        "id", "credential", "subject", "client_tls", "signatures", "pixel", "wire_edits", "test_mode", "origin",
+    }  # fmt: skip
+    assert (whole["message"]["host"], whole["message"]["queue_id"]) == ("edge1", "OLD1")
+    assert [recipient["opens"] for recipient in whole["recipients"]] == [None, None]
+    assert told(filled, "OLD3")["message"]["origin"] == {"queue_id": "OLD2", "kind": "non-delivery"}

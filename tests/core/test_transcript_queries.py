@@ -7,6 +7,7 @@ from sendproof_core import transcript_queries
 from sendproof_core.database import Database
 from sendproof_core.links import LinkEvidence, LinkKind
 from sendproof_core.schema import Account, Attempt, LogGap, QueueFile, Recipient
+from sendproof_core.transcripts import OriginView
 from sendproof_testing import sample_record
 
 
@@ -213,3 +214,119 @@ def test_a_transcript_has_the_gaps_of_its_own_host_since_it_was_submitted(either
         found = transcript_queries.load_transcript(session, sample_record.UNKNOWN_ID)
     assert found is not None
     assert [gap.lines for gap in found.message.gaps] == [4112]
+
+
+# --- mail of which only the mail log speaks -------------------------------------------------------------------------
+
+
+def with_old_mail(database: Database) -> tuple[int, int]:
+    """As `filled`, with mail that no journal speaks of."""
+    ids = filled(database)
+    with database.writing() as session:
+        sample_record.fill_from_the_log(session)
+    return ids
+
+
+def test_mail_that_no_journal_speaks_of_is_found_by_each_of_its_names_and_followed(either_database: Database) -> None:
+    with_old_mail(either_database)
+    with either_database.reading() as session:
+        for name in ("OLD1", "OLD2", "old@old.example", "<old@old.example>", "THEIRS1"):
+            newest = transcript_queries.find(session, name)[0]
+            found = transcript_queries.load_transcript(session, newest.id)
+            assert found is not None
+            assert (found.message.queue_id, found.message.login) == ("OLD1", "olga")
+            told = [(item.address, item.state.value, [hop.queue_id for hop in item.hops]) for item in found.recipients]
+            assert told == [("anna@example.net", "delivered", ["OLD2"]), ("carl@example.com", "bounced", ["OLD2"])]
+
+
+def test_what_nothing_says_of_it_is_not_known(either_database: Database) -> None:
+    with_old_mail(either_database)
+    with either_database.reading() as session:
+        found = transcript_queries.load_transcript(session, transcript_queries.find(session, "OLD2")[0].id)
+    assert found is not None
+    message = found.message
+    assert not message.is_admitted
+    assert (message.client_address, message.size_bytes) == ("203.0.113.7", 2048)
+    assert (message.account_id, message.credential_label, message.subject, message.pixel) == (None, None, None, None)
+
+
+def test_of_several_lives_and_hosts_the_newest_is_first_and_each_can_be_chosen(either_database: Database) -> None:
+    with_old_mail(either_database)
+    with either_database.reading() as session:
+        lives = transcript_queries.find(session, "OLD1")
+        assert [life.host for life in lives] == ["edge1", "edge1", "edge2"]
+        assert [life.at for life in lives] == sorted((life.at for life in lives), reverse=True)
+        assert transcript_queries.find(session, "OLD1", host="edge2") == lives[2:]
+        assert transcript_queries.find(session, "OLD1", before=lives[0].at) == lives[1:]
+        assert transcript_queries.find(session, "OLD1", host="edge3") == ()
+        # a child comes from the life in which it was born
+        assert transcript_queries.find(session, "OLD2") == lives[:1]
+
+
+def test_messages_and_other_mail_of_one_name_stand_side_by_side(either_database: Database) -> None:
+    with_old_mail(either_database)
+    with either_database.writing() as session:
+        old = session.scalars(select(QueueFile).where(QueueFile.queue_id == "OLD9")).one()
+        old.queue_id = "4dDmPz6NfkzXyz"
+        old_id = old.id
+    with either_database.reading() as session:
+        named = transcript_queries.find(session, "4dDmPz6NfkzXyz")
+        assert [namesake.id for namesake in named] == [sample_record.OFFER_ID, old_id]
+        assert named[0].host == "edge1"
+
+
+def test_a_bounce_of_such_mail_is_shown_itself_and_names_what_it_is_about(either_database: Database) -> None:
+    with_old_mail(either_database)
+    with either_database.reading() as session:
+        (named,) = transcript_queries.find(session, "OLD3")
+        bounce = transcript_queries.load_transcript(session, named.id)
+        (cut,) = transcript_queries.find(session, "OLD9")
+        rest = transcript_queries.load_transcript(session, cut.id)
+    assert bounce is not None
+    assert bounce.message.origin == OriginView("OLD2", LinkKind.NON_DELIVERY)
+    assert [item.address for item in bounce.recipients] == ["olga@old.example"]
+    assert rest is not None
+    assert rest.message.origin == OriginView("OLD8", LinkKind.FORWARD)
+
+
+def test_a_bounce_of_a_message_leads_to_the_message(either_database: Database) -> None:
+    filled(either_database)
+    with either_database.writing() as session:
+        parent = session.scalars(select(QueueFile).where(QueueFile.queue_id == "4dDlForward3")).one()
+        at = parent.born_at + dt.timedelta(seconds=5)
+        bounce = sample_record.child_of(
+            session, parent, "4dDlBounce5", at, LinkKind.NON_DELIVERY, LinkEvidence.NOTIFICATION
+        )
+        again = LinkKind.FORWARD, LinkEvidence.FORWARDED_AS
+        sample_record.child_of(session, bounce, "4dDlBounce6", at + dt.timedelta(seconds=1), *again)
+    with either_database.reading() as session:
+        for name in ("4dDlBounce5", "4dDlBounce6"):
+            assert [named.id for named in transcript_queries.find(session, name)] == [sample_record.HANDED_ON_ID]
+
+
+def test_no_account_sees_mail_that_no_journal_speaks_of(either_database: Database) -> None:
+    """Not even where the mail log names its login: logins are given again."""
+    for account_id in with_old_mail(either_database):
+        with either_database.writing() as session:
+            for file in session.scalars(select(QueueFile).where(QueueFile.message_id.is_(None))):
+                file.login = "max"
+        with either_database.reading() as session:
+            for name in ("OLD1", "OLD2", "OLD3", "OLD9", "old@old.example", "THEIRS1"):
+                assert transcript_queries.find(session, name, account_id=account_id) == ()
+                assert transcript_queries.find_message(session, name, account_id) is None
+            for number in session.scalars(select(QueueFile.id)):
+                assert transcript_queries.load_transcript(session, number, account_id) is None
+            listed = transcript_queries.list_messages(session, account_id, limit=100)
+            assert listed
+            assert all(line.is_admitted for line in listed)
+
+
+def test_no_loop_of_links_holds_the_search_up(either_database: Database) -> None:
+    with either_database.writing() as session:
+        sample_record.fill_from_the_log(session)
+        for one, other in (("OLD2", "OLD9"), ("OLD9", "OLD2")):
+            file = session.scalars(select(QueueFile).where(QueueFile.queue_id == one)).one()
+            file.parent_queue_id, file.link_kind, file.born_at = other, LinkKind.FORWARD.value, sample_record.SENT_AT
+    with either_database.reading() as session:
+        (named,) = transcript_queries.find(session, "OLD2")
+        assert transcript_queries.load_transcript(session, named.id) is not None

@@ -62,3 +62,38 @@ def test_one_accounts_search_finds_nothing_of_anothers(filled: Database) -> None
     for wanted in (Wanted(words=("zoe", "Not for max")), Wanted(words=("4dDmPz9eve",)), Wanted(subject="Not for max")):
         assert found(filled, wanted, account_id=1) == []
     assert found(filled, Wanted(), account_id=2) == ["Not for max"]
+
+
+OLD_CASES = [
+    (Wanted(words=("olga",)), ["OLD1"]),
+    (Wanted(words=("OLD2",)), ["OLD1"]),
+    (Wanted(words=("old.example", "anna")), ["OLD1"]),
+    (Wanted(sender="root@"), ["OLD1"]),
+    (Wanted(to="zoe@", before=sample_record.SENT_AT - dt.timedelta(days=8, hours=12)), ["OLD1", "OLD9"]),
+    (Wanted(to="zoe@", after=sample_record.SENT_AT - dt.timedelta(days=8, hours=12)), ["4dDmPz9eve"]),
+    (Wanted(state=RecipientState.UNKNOWN), ["4dDmPz8xxx", "OLD1"]),
+    (Wanted(subject="o", sender="old.example"), []),
+    (Wanted(words=("OLD3",)), []),
+]
+
+
+def test_mail_that_no_journal_speaks_of_is_found_among_the_messages_without_its_notifications(
+    either_database: Database,
+) -> None:
+    with either_database.writing() as session:
+        sample_record.fill(session)
+        sample_record.fill_from_the_log(session)
+
+    def ids(wanted: Wanted, limit: int = 50, account_id: int | None = None) -> list[str | None]:
+        with either_database.reading() as session:
+            lines = transcript_search.search(session, wanted, limit=limit, account_id=account_id)
+        assert [line.submitted_at for line in lines] == sorted((line.submitted_at for line in lines), reverse=True)
+        return [line.queue_id for line in lines]
+
+    assert [ids(wanted) for wanted, _ in OLD_CASES] == [queue_ids for _, queue_ids in OLD_CASES]
+    everything = ids(Wanted())
+    assert everything[5:] == ["OLD1", "OLD1", "OLD1", "OLD9"]
+    assert ids(Wanted(), limit=6) == everything[:6]
+    for account_id in (1, 2):
+        for wanted in (Wanted(), *(wanted for wanted, _ in OLD_CASES)):
+            assert not set(ids(wanted, account_id=account_id)) & {"OLD1", "OLD2", "OLD3", "OLD9"}

@@ -231,6 +231,45 @@ def _handed_on(session: Session, account_id: int) -> None:
     _attempt(session, requeued, None, begin + 601 * second, "sent", "2.0.0", reply, delay_seconds=1.2)
 
 
+def fill_from_the_log(session: Session) -> None:
+    """Mail of which only the mail log speaks, a week before the rest: ``OLD1`` through a filter, with a bounce.
+
+    Another life of ``OLD1`` is a day older, and one more is on edge2; ``OLD9`` came out of a queue file not known here.
+    """
+    second = dt.timedelta(seconds=1)
+    begin = SENT_AT - dt.timedelta(days=7)
+    old = _log_file(session, "OLD1", begin, client="pc[203.0.113.7]", login="olga", envelope_sender="olga@old.example")
+    old.message_id_header, old.size_bytes = "<old@old.example>", 2048
+    for address in ("anna@example.net", "carl@example.com"):
+        first = _recipient(session, old, address, RecipientState.QUEUED, begin + second, None)
+        _attempt(session, first, None, begin + second, "sent", "2.0.0", "250 2.0.0 Ok: queued as OLD2", "127.0.0.1")
+    filtered = child_of(session, old, "OLD2", begin + second, LinkKind.FILTER, LinkEvidence.QUEUED_AS)
+    anna = _recipient(session, filtered, "anna@example.net", RecipientState.DELIVERED, begin + 2 * second, None)
+    reply = "250 2.0.0 Ok: queued as THEIRS1"
+    _attempt(session, anna, None, begin + 2 * second, "sent", "2.0.0", reply, remote_queue_id="THEIRS1")
+    carl = _recipient(session, filtered, "carl@example.com", RecipientState.BOUNCED, begin + 2 * second, None)
+    _attempt(session, carl, None, begin + 2 * second, "bounced", "5.1.1", REFUSED, "mx.example.com[2001:db8::19]:25")
+    bounce = child_of(session, filtered, "OLD3", begin + 3 * second, LinkKind.NON_DELIVERY, LinkEvidence.NOTIFICATION)
+    bounce.envelope_sender = ""
+    olga = _recipient(session, bounce, "olga@old.example", RecipientState.DELIVERED, begin + 4 * second, None)
+    _attempt(session, olga, None, begin + 4 * second, "sent", "2.0.0", "250 Ok")
+
+    earlier = _log_file(session, "OLD1", begin - dt.timedelta(days=1), envelope_sender="root@old.example")
+    _recipient(session, earlier, "admin@old.example", RecipientState.UNKNOWN, earlier.born_at, None)
+    elsewhere = _log_file(session, "OLD1", begin - dt.timedelta(days=2), host="edge2")
+    _recipient(session, elsewhere, "zoe@example.org", RecipientState.QUEUED, elsewhere.born_at, None)
+    cut = _log_file(session, "OLD9", begin - dt.timedelta(days=3))
+    cut.parent_queue_id, cut.link_kind = "OLD8", LinkKind.FORWARD.value
+    _recipient(session, cut, "zoe@example.org", RecipientState.DELIVERED, cut.born_at, None)
+
+
+def _log_file(session: Session, queue_id: str, at: dt.datetime, **values: str | None) -> QueueFile:
+    file = QueueFile(**{"host": "edge1", "instance": "postfix", "queue_id": queue_id, "born_at": at, **values})
+    session.add(file)
+    session.flush()
+    return file
+
+
 def child_of(
     session: Session, parent: QueueFile, queue_id: str, at: dt.datetime, kind: LinkKind, evidence: LinkEvidence
 ) -> QueueFile:
