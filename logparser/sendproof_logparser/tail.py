@@ -126,6 +126,8 @@ class Tail:
         self._position = position
         self._left_since: float | None = None
         self.is_readable = True
+        # Whether there was more in the file when it was read last, if only half a line.
+        self._has_unread = False
         # What was there and cannot be read any more, in words; whoever has said so takes them out.
         self.losses: list[str] = []
 
@@ -189,7 +191,10 @@ class Tail:
             self.close()
             self._file = copy
         else:
-            self._lose(f"it was truncated after octet {position.offset} was read, and there is no copy")
+            if self._has_unread:
+                self._lose(f"it was truncated after octet {position.offset} was read, and there is no copy")
+            else:
+                _log.info("event=truncated path=%s", file.path)
             self._position = None
 
     def _lose(self, what: str) -> None:
@@ -200,6 +205,7 @@ class Tail:
         begin = self._offset
         data = file.read_at(begin, CHUNK_OCTETS)
         end, octets = end_of_lines(data, also_incomplete=also_incomplete)
+        self._has_unread = len(data) > octets or len(data) == CHUNK_OCTETS
         if not octets:
             return None
         head_octets = min(FINGERPRINT_OCTETS, begin + octets)

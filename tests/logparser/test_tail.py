@@ -279,6 +279,19 @@ def test_a_lost_file_is_no_reason_to_stop(followed: _Followed) -> None:
     assert followed.read_anew() == ["one"]
     followed.write("two\n")
     assert followed.read_anew() == ["one", "two"]
+    assert followed.tails[-1].losses == [f"{followed.path}: the file that was read up to octet 4 is gone"]
+
+
+@pytest.mark.parametrize("unread", ["", "hal"])
+def test_a_truncation_is_a_loss_only_if_there_was_more_to_read(followed: _Followed, unread: str) -> None:
+    followed.write(f"one\n{unread}")
+    tail = followed.tail()
+    followed.drain(tail)
+    followed.path.write_text("")
+    followed.write("two\n")
+    followed.drain(tail)
+    assert followed.read_lines == ["one", "two"]
+    assert len(tail.losses) == bool(unread)
 
 
 def test_a_damaged_gzip_is_read_as_far_as_it_goes(followed: _Followed) -> None:
