@@ -39,6 +39,8 @@ _TOKEN_IN_ADDRESSES = re.compile(
     re.DOTALL,
 )
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+# Line ends are no text: an encoded one would come back as one within a name or a subject.
+_LINE_ENDS = b"\r\n"
 _EIGHT_BIT_PARAMETER = re.compile(
     rb";(?P<blank>[ \t\n]*)(?P<name>[!#$&+.0-9A-Za-z^_`{|}~-]+)[ \t]*=[ \t]*"
     rb'(?P<value>"(?:[^"\\]|\\.)*"|[^][ \t\n()<>@,;:"\\?=]+)'
@@ -62,6 +64,11 @@ def in_ascii(name: bytes, value: bytes, charset: str) -> bytes:
         return _addresses_in_ascii(value, charset)
     pieces = _BLANKS.split(value)
     return _words_in_ascii([(piece, piece) for piece in pieces], charset)
+
+
+def has_addresses(name: bytes) -> bool:
+    """Whether a field of that name has addresses, by which people are known."""
+    return name.lower() in _ADDRESSES
 
 
 def has_long_lines(name: bytes, value: bytes) -> bool:
@@ -121,7 +128,7 @@ def _words_in_ascii(pieces: list[tuple[bytes, bytes]], charset: str) -> bytes:
             meant = pieces[index - 1][1] + meant
         if last + 2 < len(pieces) and _ENCODED_WORD.fullmatch(pieces[last + 2][0]):
             meant += pieces[last + 1][1]
-        result.append(_encoded_words(text_of(meant.replace(b"\n", b""), charset)))
+        result.append(_encoded_words(text_of(meant.translate(None, _LINE_ENDS), charset)))
         index = last + 1
     return b"".join(result)
 
@@ -205,7 +212,7 @@ def _parameters_in_ascii(value: bytes, charset: str) -> bytes:
             return re.sub(rb"[\x80-\xff]+", b"_", found.group())
         if octets.startswith(b'"'):
             octets = _QUOTED_PAIR.sub(rb"\1", octets[1:-1])
-        text = urllib.parse.quote(text_of(octets.replace(b"\n", b""), charset), safe="")
+        text = urllib.parse.quote(text_of(octets.translate(None, _LINE_ENDS), charset), safe="")
         if len(text) > _LONGEST_PARAMETER:
             return found.group()
         return b";" + found.group("blank") + name + b"*=UTF-8''" + text.encode("ascii")

@@ -3,7 +3,8 @@
 Postfix's smtp(8) breaks lines of more than 998 octets (smtp_line_length_limit), and what is labelled 8bit it turns into
 quoted-printable for servers without 8BITMIME, even where all octets are ASCII. Either breaks signatures. ASCII that
 stands for the same text replaces such lines and parts; what is signed, encrypted or cannot be read in just one way
-stays as it is, with its reason. Knows nothing of pixels: whoever edits a message does that first, and this last.
+stays as it is, with its reason. Form feeds and vertical tabs go from header fields, for verifiers differ in what they
+are. Knows nothing of pixels: whoever edits a message does that first, and this last.
 """
 
 import binascii
@@ -37,6 +38,10 @@ _REWRAPPED_OCTETS = _LINE_CHARACTERS << 12
 
 # Of a packet of the milter protocol (65,535), with the field's name and index
 _LONGEST_CHANGE = 64_000
+# To RFC 6376 section 3.4.2 these are text, but OpenDKIM, rspamd and dkimpy each take at least one of them for a blank.
+_VERTICAL_TAB, _FORM_FEED = b"\x0b", b"\x0c"
+_FEEDS = _VERTICAL_TAB + _FORM_FEED
+_AS_BLANKS = bytes.maketrans(_FEEDS, b"  ")
 
 
 class WireEdit(enum.StrEnum):
@@ -69,7 +74,10 @@ class ChangedField:
 
 @dataclass(frozen=True)
 class Safe:
-    """What has to change. ``body``: None if it stays as it is. ``edits``: in the order of `WireEdit`."""
+    """What has to change. ``body``: None if it stays as it is. ``edits``: in the order of `WireEdit`.
+
+    That form feeds and vertical tabs went from header fields is no edit to tell anybody of: nobody sees them.
+    """
 
     body: bytes | None
     changed_fields: tuple[ChangedField, ...]
@@ -88,13 +96,14 @@ def make_safe(headers: Headers, body: bytes, *, smtputf8: bool) -> Safe:
     UTF-8 in header fields is as good as ASCII (RFC 6532).
     """
     label = container = False
-    safe_header = True
+    values = b"".join([value for _, value in headers])
+    safe_header = _FORM_FEED not in values and _VERTICAL_TAB not in values
     for name, value in headers:
         if not value.isascii() or len(value) > LONGEST_LINE_OCTETS - len(name) - 2:
             safe_header = False
         length = len(name)
         if length == 25 and not label and name.lower() == _ENCODING:
-            label = value.strip(b" \t\r\n").lower() in (b"8bit", b"binary")
+            label = value.strip().lower() in (b"8bit", b"binary")
         elif length == 12 and not container and name.lower() == b"content-type":
             container = value.lstrip()[:2].lower() in (b"mu", b"me")
     safe_body = body.isascii() and not _has_long_lines(body, 0, len(body))
@@ -102,11 +111,12 @@ def make_safe(headers: Headers, body: bytes, *, smtputf8: bool) -> Safe:
         label = _mentions_label(body)
     if safe_header and safe_body and not label:
         return _UNCHANGED
-    work = _Work(headers, body, smtputf8)
+    blanked = headers if safe_header else [(name, _without_feeds(name, value)) for name, value in headers]
+    work = _Work(blanked, body, smtputf8)
     if not safe_body or label:
         work.make_body_safe()
     if not safe_header:
-        work.make_header_safe()
+        work.make_header_safe(headers)
     return work.result()
 
 
@@ -122,6 +132,15 @@ def apply_fields(headers: Headers, changed: Sequence[ChangedField]) -> tuple[tup
         else:
             result.append((name, value))
     return tuple(result)
+
+
+def _without_feeds(name: bytes, value: bytes) -> bytes:
+    if _FORM_FEED not in value and _VERTICAL_TAB not in value:
+        return value
+    if header_words.has_addresses(name):
+        # A blank could end an address early: who may send was decided on the address without the feed.
+        return value.translate(None, _FEEDS) or b" "  # an empty value would remove the field
+    return value.translate(_AS_BLANKS)
 
 
 def _mentions_label(body: bytes) -> bool:
@@ -195,12 +214,12 @@ class _Work:
         self.charset = root.charset
         self._visit(root, is_message=True)
 
-    def make_header_safe(self) -> None:
+    def make_header_safe(self, submitted: Headers) -> None:
         root = parse(self.headers, b"")
         self.charset = root.charset if isinstance(root, Part) else self.charset
         counts: dict[bytes, int] = {}
         relabelled = {change.name.lower().encode("ascii") for change in self.changed}
-        for name, value in self.headers:
+        for (name, value), (_, original) in zip(self.headers, submitted, strict=True):
             lowered = name.lower()
             counts[lowered] = counts.get(lowered, 0) + 1
             if lowered in relabelled and counts[lowered] == 1:
@@ -211,7 +230,7 @@ class _Work:
                 edits = set() if value.isascii() else {WireEdit.EIGHT_BIT_HEADER_WORD}
                 if header_words.has_long_lines(name, value):
                     edits.add(WireEdit.LONG_HEADER_WORD)
-            elif new != value:
+            elif new != original:
                 self.changed.append(change)
             self.edits |= edits
 

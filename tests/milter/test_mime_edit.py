@@ -4,7 +4,7 @@ import quopri
 import re
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sendproof_milter import mime_edit
@@ -151,6 +151,7 @@ def test_quoted_printable_grows_by_just_the_snippet(html: bytes) -> None:
 @given(_QUOTED_PRINTABLE)
 @example(b"text\r</body>\n")  # a lone CR ends no line
 @example(b"text=")
+@example(b"=  ")
 def test_quoted_printable_by_another_encoder_grows_by_just_the_snippet_too(body: bytes) -> None:
     try:
         decoded = decode(body, "quoted-printable")
@@ -158,9 +159,10 @@ def test_quoted_printable_by_another_encoder_grows_by_just_the_snippet_too(body:
         return
     at = insertion_point(decoded)
     tail = b"\r\n" if at == len(decoded) else b""
-    # The library takes blanks behind a soft break for text.
-    assume(not body.endswith(b"= "))
-    assert binascii.a2b_qp(_edited(body, "quoted-printable")) == decoded[:at] + _SNIPPET + tail + decoded[at:]
+    # The library takes a soft break with blanks behind it for text; at the end its line end belongs to a delimiter, and
+    # the snippet stands on a line of its own for every reader.
+    glue = b"\r\n" if at == len(decoded) and re.search(rb"= +\Z", body) else b""
+    assert binascii.a2b_qp(_edited(body, "quoted-printable")) == decoded[:at] + glue + _SNIPPET + tail + decoded[at:]
 
 
 def test_behind_a_soft_break_with_many_blanks_at_the_end_the_snippet_is_not_swallowed() -> None:

@@ -5,7 +5,7 @@ import email.policy
 import quopri
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sendproof_milter import pixel
@@ -315,7 +315,7 @@ _PIECES = st.lists(
     max_size=25,
 ).map(b"".join)
 _VALUES = st.lists(
-    st.sampled_from([b"a", b"\xc3\xbc", b"\xfc", b" ", b"\n ", b'"', b"<a@b.example>", b"x " * 600])
+    st.sampled_from([b"a", b"\xc3\xbc", b"\xfc", b" ", b"\n ", b"\x0c", b'"', b"<a@b.example>", b"x " * 600])
 ).map(b"".join)
 
 
@@ -336,6 +336,8 @@ def test_any_mail_is_safe_afterwards_or_says_why_not(body: bytes, value: bytes, 
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.sampled_from(["a@own.example", "b@own.example"])), max_size=3))
+@example([("", "a@own.example"), ("\r\x80", "a@own.example")])  # a CR within an encoded word makes no name
+@example([("\x0c", "a@own.example"), ("ü\x0bü", "b@own.example")])
 def test_the_senders_are_the_same_before_and_after(people: list[tuple[str, str]]) -> None:
     value = ", ".join(f"{name} <{address}>" for name, address in people).replace("\n", " ").replace("\0", "")
     before = submission(headers=((b"From", value.encode("utf-8", "surrogateescape")),))
@@ -343,6 +345,14 @@ def test_the_senders_are_the_same_before_and_after(people: list[tuple[str, str]]
     after = submission(headers=apply_fields(before.headers, safe.changed_fields))
     if from_addresses(before) is not None:
         assert from_addresses(after) == from_addresses(before)
+
+
+@pytest.mark.parametrize("feed", [b"\x0b", b"\x0c"])
+def test_an_address_does_not_become_another_one(feed: bytes) -> None:
+    before = submission(headers=((b"From", b"max@bank.example" + feed + b"x.own.example"),))
+    safe = make_safe(before.headers, b"", smtputf8=False)
+    after = submission(headers=apply_fields(before.headers, safe.changed_fields))
+    assert from_addresses(after) == from_addresses(before) == ("max@bank.examplex.own.example",)
 
 
 @given(st.text("aü </body>\r\n", max_size=60), st.sampled_from([b"8bit", b"7bit"]))
@@ -379,6 +389,28 @@ def test_a_soft_break_with_blanks_behind_it_at_the_end_is_not_broken_in_two() ->
     new = safe.body or body
     assert decode(new, "quoted-printable") == decode(body, "quoted-printable")
     assert WireEdit.MALFORMED_LONG_LINES in safe.edits or max(map(len, new.split(b"\r\n"))) <= 998
+
+
+@pytest.mark.parametrize("feed", ["\x0b", "\x0c"])
+def test_what_only_some_verifiers_take_for_a_blank_goes_and_no_field_with_it(feed: str) -> None:
+    headers = (
+        (b"From", f"Max <max@own{feed}.example>".encode()),
+        (b"Subject", feed.encode()),
+        (b"To", feed.encode()),
+        (_ENCODING, f"8bit{feed}".encode()),
+        (b"X-Other", f"ü{feed}ü".encode()),
+    )
+    safe = make_safe(headers, b"Hello\r\n", smtputf8=True)
+    after = (
+        (b"From", b"Max <max@own.example>"),
+        (b"Subject", b" "),
+        (b"To", b" "),
+        (_ENCODING, b"7bit"),
+        (b"X-Other", "ü ü".encode()),
+    )
+    assert apply_fields(headers, safe.changed_fields) == after
+    assert safe.edits == (WireEdit.EIGHT_BIT_LABELS,)
+    assert make_safe(after, b"Hello\r\n", smtputf8=True) == Safe(None, (), ())
 
 
 def test_a_type_too_long_to_be_read_is_not_made_readable() -> None:
