@@ -42,13 +42,6 @@ class Chunk:
             text = text.replace("\r\n", "\n").removesuffix("\r")
         return text.split("\n")
 
-    def offset_of(self, number: int) -> int:
-        """Where the line of that number (from 0) begins in the file's text."""
-        begin = 0
-        for _ in range(number):
-            begin = self.data.index(b"\n", begin) + 1
-        return self.offset + begin
-
 
 def end_of_lines(data: bytes, *, also_incomplete: bool) -> tuple[int, int]:
     """How much of ``data`` is complete lines: without the last newline, and with it; twice 0 if there is none.

@@ -341,7 +341,7 @@ class QueueFiles:
         self.admitted: list[Admitted] = []
         self.copied: list[Copied] = []
         self.refused: list[Refused] = []
-        self.opened: list[tuple[int, Opened]] = []
+        self.opened: list[Opened] = []
 
     def all(self) -> list[QueueFileCopy]:
         """Every life, loaded or new."""
@@ -358,7 +358,7 @@ class QueueFiles:
 
     def note(self, note: Note) -> None:
         """Carry out what a journal says."""
-        number, record = note
+        _, record = note
         match record:
             case Admitted():
                 self._admit(record)
@@ -367,7 +367,7 @@ class QueueFiles:
             case Refused():
                 self.refused.append(record)
             case Opened():
-                self.opened.append((number, record))
+                self.opened.append(record)
             case Withdrawn():
                 self._end(self._life(record.host, "", record.queue_id, record.at), Disposition.REJECTED, record.at)
 
@@ -377,12 +377,13 @@ class QueueFiles:
         queue_file = self._life(process.host, process.instance, event.queue_id, at)
         recipient = queue_file.recipient_of(event, at)
         if recipient.state == RecipientState.UNKNOWN and queue_file.removed_at is None:
-            recipient.state, recipient.state_at = RecipientState.QUEUED, at  # we had given it up too early
+            # We had given it up too early.
+            recipient.state, recipient.state_at, recipient.changed = RecipientState.QUEUED, at, True
         happened = event.status
         if happened == "deferred" and process.daemon in _WITHOUT_TRYING:
             recipient.suspend(at, event.text.removeprefix(_SUSPENDED))
             return
-        line_key = zlib.crc32(line.encode("utf-8", "surrogateescape"))
+        line_key = _key(line)
         if not recipient.is_new_attempt(at, line_key):
             return
         if happened == "sent":

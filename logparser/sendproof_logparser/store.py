@@ -359,7 +359,7 @@ class _Writing:
         self._deliveries(files)
         self._attempts(files)
         self._refusals(files)
-        self._statements.insert("opens", OPEN_COLUMNS, [self._rows.opened(record) for _, record in files.opened])
+        self._statements.insert("opens", OPEN_COLUMNS, [self._rows.opened(record) for record in files.opened])
 
     def _messages(self, files: QueueFiles) -> None:
         if files.admitted:  # a journal line that is read again finds its message there

@@ -599,4 +599,4 @@ def test_what_the_journal_says_of_no_queue_file_is_handed_on() -> None:
         recipients=(), subject=None, reason="quota", reply="452 no",
     )  # fmt: skip
     files = _files(opened, refused)
-    assert ([record for _, record in files.opened], files.refused, files.all()) == ([opened], [refused], [])
+    assert (files.opened, files.refused, files.all()) == ([opened], [refused], [])
