@@ -1,6 +1,6 @@
 # Sendproof. `make help` lists the targets; each installs what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test format check fast-tests integration fuzz faults bench bench-milter bench-logparser bench-readme lock clean
+.PHONY: help demo test setup setup-test format check fast-tests integration test-browser translations fuzz faults bench bench-milter bench-logparser bench-web bench-readme lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -18,20 +18,25 @@ test: setup-test check ## All tests: first `check`, then everything that starts 
 setup: ## Install what `make demo` needs
 	@tools/install-debian demo
 	@tools/install-python
+	@tools/install-web-assets
 
 setup-test: ## Install what `make test` needs
 	@tools/install-debian demo test
 	@tools/install-python
+	@tools/install-web-assets
 
 format: setup ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-check: setup ## Format, lint, types, contracts, dependencies, fast tests: about a minute
+check: setup ## Format, lint, types, contracts, dependencies, fast tests: some minutes
 	@$(BIN)/python tools/check.py
 
 integration: setup-test ## The tests that start a sandbox, a PostgreSQL or a browser
 	@$(PYTEST) tests -m "integration or browser or postgres"
+
+test-browser: setup-test ## The stories of the site in Debian's Chromium; OPTIONS="--basetemp DIR" keeps the pictures
+	@$(PYTEST) -q tests -m browser $(OPTIONS)
 
 fuzz: setup ## Damaged mail and log lines against the parsers, five minutes each; OPTIONS="--seconds 60"
 	@$(BIN)/python tests/fuzz/fuzz_mail.py --seconds 300 $(OPTIONS)
@@ -47,12 +52,16 @@ bench: setup ## Every measurement, beside its peers: JSON lines, then tables
 
 bench-milter: ## The milter beside OpenDKIM, rspamd, dkimpy-milter; OPTIONS="--without rspamd --rounds 5"
 bench-logparser: ## The logparser beside pflogsumm; OPTIONS="--quick"; OPTIONS="--without latency"
-bench-milter bench-logparser: bench-%: setup
+bench-web: ## The site and the pixel over 200,000 and 2,000,000 recipients; OPTIONS="--quick"
+bench-milter bench-logparser bench-web: bench-%: setup
 	@tools/install-debian demo test bench
 	@$(BIN)/python bench/run.py $* $(OPTIONS)
 
 bench-readme: setup ## Put the tables of the last measurements into README.md
 	@$(BIN)/python bench/readme.py
+
+translations: setup ## Bring the catalogues of the site and the notices up to date with the code
+	@tools/update-translations
 
 lock: setup ## Write the lock files anew from pyproject.toml
 	@$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

@@ -26,12 +26,16 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """How much is measured. ``messages``: of each way, in each round. ``without``: what is left out."""
+    """How much is measured. ``messages``: of each way, in each round. ``without``: what is left out.
+
+    ``recipients``: in the site's record.
+    """
 
     rounds: int
     messages: int
     log_lines: int
     without: frozenset[str] = frozenset()
+    recipients: int = 2_000_000
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 sys.path.pop(0)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import clients, figures, logparser, milter
+from bench import clients, figures, logparser, milter, web
 from bench.figures import Effort, Result
 from bench.markdown import LAST_RUN
 
@@ -22,11 +22,13 @@ from sendproof_core.errors import guarded
 BENCHES: dict[str, Callable[[Effort, Progress], Result]] = {
     milter.NAME: milter.measure,
     logparser.NAME: logparser.measure,
+    web.NAME: web.measure,
 }
-_OPTIONAL = tuple(dict.fromkeys((*milter.OPTIONAL, *logparser.OPTIONAL)))
+_OPTIONAL = tuple(dict.fromkeys((*milter.OPTIONAL, *logparser.OPTIONAL, *web.OPTIONAL)))
 _TABLE_COLUMNS = 120
-# Messages and lines.
+# Messages and lines; recipients.
 _QUICK = (80, 30_000)
+_QUICK_RECIPIENTS = 20_000
 
 
 @click.command()
@@ -43,15 +45,32 @@ _QUICK = (80, 30_000)
     "--lines", type=click.IntRange(10_000), default=1_000_000, show_default=True, help="logparser: of each log, about."
 )
 @click.option(
+    "--recipients",
+    type=click.IntRange(10_000),
+    default=2_000_000,
+    show_default=True,
+    help="web: in the large record; the smaller one has a tenth.",
+)
+@click.option(
     "--without", multiple=True, type=click.Choice(_OPTIONAL), metavar="NAME", help="Leave this out; repeatable."
 )
 @click.option("--quick", is_flag=True, help="Once and little: whether everything runs. The figures say nothing.")
 def _command(
-    names: tuple[str, ...], rounds: int, messages: int, lines: int, without: tuple[str, ...], *, quick: bool
+    names: tuple[str, ...],
+    rounds: int,
+    messages: int,
+    lines: int,
+    recipients: int,
+    without: tuple[str, ...],
+    *,
+    quick: bool,
 ) -> None:
-    """Measure NAMEs (milter, logparser; without a name: all) beside their peers."""
+    """Measure NAMEs (milter, logparser, web; without a name: all), the first two beside their peers."""
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # what was started is ended
-    effort = Effort(1, *_QUICK, frozenset(without)) if quick else Effort(rounds, messages, lines, frozenset(without))
+    left_out = frozenset(without)
+    effort = Effort(rounds, messages, lines, left_out, recipients)
+    if quick:
+        effort = Effort(1, *_QUICK, left_out, _QUICK_RECIPIENTS)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     results: list[Result] = []
     with Progress(*columns, console=Console(stderr=True, highlight=False)) as progress:

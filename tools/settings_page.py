@@ -17,6 +17,8 @@ TABLES: tuple[type, ...] = (
     settings.SecretsSettings,
     settings.SiteSettings,
     settings.SaslSettings,
+    settings.SubmissionSettings,
+    settings.DnsSettings,
     QueueTimes,
     MilterSettings,
     LogparserSettings,

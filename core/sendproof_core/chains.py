@@ -9,6 +9,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sendproof_core.addresses import address_key
 from sendproof_core.links import LinkKind
@@ -48,7 +49,7 @@ class ChainRecipient:
     number: int | None
     state: RecipientState
 
-    @property
+    @cached_property
     def keys(self) -> frozenset[str]:
         """What the recipient is called, in any spelling."""
         return frozenset(address_key(address) for address in (self.address, self.final_address) if address)
@@ -103,10 +104,14 @@ class _Chain:
         self._texts = sent_texts
         # By recipient: who of a child's recipients goes on for it.
         self._next: dict[int, list[ChainRecipient]] = {}
+        # A message to a thousand has a thousand children: what is looked for in a parent is found by name.
+        parents: dict[int, _Parents] = {}
         for file_id in self._held:
             parent_id = self._parent(file_id)
             if parent_id is not None:
-                self._assign(self._held[parent_id], self._files[file_id])
+                if parent_id not in parents:
+                    parents[parent_id] = _Parents(self._held[parent_id], sent_texts)
+                self._assign(parents[parent_id], self._files[file_id])
 
     def ways(self) -> list[Way]:
         roots = [file_id for file_id in self._held if self._parent(file_id) is None]
@@ -175,33 +180,66 @@ class _Chain:
         chosen = {recipient.id for recipient in best.values()}
         return [recipient for recipient in recipients if recipient.id in chosen]
 
-    def _assign(self, parents: list[ChainRecipient], child: ChainFile) -> None:
+    def _assign(self, parents: "_Parents", child: ChainFile) -> None:
         """Say of each of a queue file's recipients from whom of its parent's it comes."""
-        named = [parent for parent in parents if self._names(parent, child)]
+        named = parents.named(child.queue_id)
         left: list[ChainRecipient] = []
+        taken: set[int] = set()
         for recipient in self._held[child.id]:
-            parent = _same_recipient(recipient, named) or _same_recipient(recipient, parents)
+            parent = parents.same_as(recipient, named) or parents.same_as(recipient)
             if parent is None and len(named) == 1:
-                parent = named[0]
+                parent = parents.at(*named)
             if parent is None:
                 left.append(recipient)
             else:
+                taken.add(parent.id)
                 self._next.setdefault(parent.id, []).append(recipient)
-        taken = {parent.id for parent in parents if child.id in {r.file.id for r in self._next.get(parent.id, ())}}
-        free = [parent for parent in parents if parent.id not in taken]
         # One is left on each side: an address was rewritten on the way.
-        if len(left) == len(free) == 1:
-            self._next.setdefault(free[0].id, []).append(left[0])
-
-    def _names(self, parent: ChainRecipient, child: ChainFile) -> bool:
-        return any(child.queue_id in named_queue_ids(text) for text in self._texts.get(parent.id, ()))
+        if len(left) == 1 and (free := parents.only_one_beside(taken)) is not None:
+            self._next.setdefault(free.id, []).append(left[0])
 
 
-def _same_recipient(recipient: ChainRecipient, among: list[ChainRecipient]) -> ChainRecipient | None:
-    by_number = [r for r in among if r.number is not None and r.number == recipient.number]
-    by_address = [r for r in among if r.keys & recipient.keys]
-    both = [r for r in by_address if r in by_number]
-    return next(iter((*both, *by_address, *by_number)), None)
+class _Parents:
+    """The recipients of one queue file, found by what they are called and by what their status lines name.
+
+    Places are in the order of the recipients: of several that fit, the first counts.
+    """
+
+    def __init__(self, recipients: Sequence[ChainRecipient], sent_texts: Mapping[int, Sequence[str]]) -> None:
+        self._all = recipients
+        self._by_key: dict[str, list[int]] = {}
+        self._by_number: dict[int, list[int]] = {}
+        self._named: dict[str, set[int]] = {}
+        for place, recipient in enumerate(recipients):
+            for key in recipient.keys:
+                self._by_key.setdefault(key, []).append(place)
+            if recipient.number is not None:
+                self._by_number.setdefault(recipient.number, []).append(place)
+            for text in sent_texts.get(recipient.id, ()):
+                for queue_id in named_queue_ids(text):
+                    self._named.setdefault(queue_id, set()).add(place)
+
+    def at(self, place: int) -> ChainRecipient:
+        return self._all[place]
+
+    def named(self, queue_id: str) -> set[int]:
+        """Of whom a status line says that the mail goes on under that queue id."""
+        return self._named.get(queue_id, set())
+
+    def same_as(self, recipient: ChainRecipient, among: set[int] | None = None) -> ChainRecipient | None:
+        """Who has its address and number, else its address, else its number. ``among``: None for all."""
+        by_number = set(self._by_number.get(recipient.number, ()) if recipient.number is not None else ())
+        by_address = {place for key in recipient.keys for place in self._by_key.get(key, ())}
+        if among is not None:
+            by_number, by_address = by_number & among, by_address & among
+        found = by_address & by_number or by_address or by_number
+        return self._all[min(found)] if found else None
+
+    def only_one_beside(self, taken: set[int]) -> ChainRecipient | None:
+        """The one whose id is not among those; None if there are several, or none."""
+        free = (recipient for recipient in self._all if recipient.id not in taken)
+        first, second = next(free, None), next(free, None)
+        return first if second is None else None
 
 
 def _order(recipient: ChainRecipient) -> tuple[bool, int, int]:

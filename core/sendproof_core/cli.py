@@ -11,16 +11,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import OperationalError
 
 from sendproof_core import schema_version
 from sendproof_core.commands_account import account, credential
+from sendproof_core.commands_audit import audit
 from sendproof_core.commands_context import Context
 from sendproof_core.commands_domain import domain
+from sendproof_core.commands_page import page
 from sendproof_core.commands_plan import plan
 from sendproof_core.commands_secrets import secrets
 from sendproof_core.commands_status import status
 from sendproof_core.commands_transcript import transcript
-from sendproof_core.errors import guarded
+from sendproof_core.errors import UserError, guarded
 from sendproof_core.settings import DEFAULT_PATH
 
 _COMPONENTS_COMMANDS = "sendproof.commands"
@@ -45,7 +48,7 @@ def mount(group: click.Group, entry_points: Iterable[importlib.metadata.EntryPoi
         group.add_command(command, entry_point.name)
 
 
-for _command in (secrets, plan, account, credential, domain, status, transcript):
+for _command in (secrets, plan, account, credential, domain, page, audit, status, transcript):
     root.add_command(_command)
 mount(root, importlib.metadata.entry_points(group=_COMPONENTS_COMMANDS))
 
@@ -66,4 +69,11 @@ def database_upgrade(context: Context) -> None:
 def main() -> None:
     """Entry point."""
     os.umask(0o027)
-    guarded(root)
+    guarded(_run)
+
+
+def _run() -> None:
+    try:
+        root()
+    except OperationalError as error:  # it went away, or somebody else writes for too long
+        raise UserError(f"the database does not answer ({error.orig}); try again in a moment.") from None

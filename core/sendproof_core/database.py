@@ -321,7 +321,7 @@ def _sqlite_engine(url: sqlalchemy.engine.URL) -> Engine:
         raise UserError("[database] url names no file; several processes need one.")
     if not Path(url.database).parent.is_dir():
         raise UserError(f"the folder of the database {url.database} does not exist; make it first.")
-    engine = sqlalchemy.create_engine(url.set(drivername="sqlite"), module=sqlite_driver)
+    engine = sqlalchemy.create_engine(url.set(drivername="sqlite"), module=sqlite_driver, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:  # a DB-API connection has no type
@@ -345,6 +345,7 @@ def _postgresql_engine(url: sqlalchemy.engine.URL) -> Engine:
     return sqlalchemy.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
+        hide_parameters=True,  # in an error's text, and so in a log: they hold hashes and addresses
         connect_args={
             "options": _POSTGRESQL_OPTIONS,
             "connect_timeout": 5,

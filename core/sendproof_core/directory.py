@@ -10,11 +10,12 @@ import errno
 import fcntl
 import os
 import re
+import secrets as random_source
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from sendproof_core import dkim_keys, domain_names, key_rotation, passwords, plans
@@ -82,24 +83,59 @@ def change_plan(session: Session, name: str, limits: QuotaLimits) -> Plan:
     return plan
 
 
+def rename_plan(session: Session, plan: Plan, name: str) -> None:
+    """Another name for a plan."""
+    _check_text("a plan's name", name)
+    if session.scalar(select(Plan).where(Plan.name == name, Plan.id != plan.id)):
+        raise UserError(f"there is a plan named {name!r} already.")
+    plan.name = name
+
+
+def delete_plan(session: Session, plan: Plan) -> None:
+    """Forget a plan that no account has.
+
+    Raises:
+        UserError: accounts have it.
+    """
+    accounts = session.scalar(select(func.count()).select_from(Account).where(Account.plan_id == plan.id)) or 0
+    if accounts:
+        whose = "1 account has" if accounts == 1 else f"{accounts:,} accounts have"
+        raise UserError(f"{whose} the plan {plan.name!r}; give them another one first.")
+    session.delete(plan)
+    session.flush()
+
+
 def add_account(
     session: Session,
     *,
     login: str,
-    password: str,
     plan_name: str,
     time_zone: str,
     tracking: bool,
     notice_address: str | None,
     now: dt.datetime,
+    password: str | None = None,
+    password_hash: str | None = None,
+    address: str | None = None,
+    is_provider: bool = False,
+    language: str | None = None,
 ) -> Account:
-    """A new account that can sign in to the site; it has no credential to submit mail with yet."""
+    """A new account that can sign in to the site; it has no credential to submit mail with yet.
+
+    Either a ``password``, or the hash of one that was made before the transaction. ``address``: where the site writes
+    to; it counts as confirmed.
+    """
     _check_login(login)
     if session.scalar(select(Account).where(Account.login == login)):
         raise UserError(f"there is an account {login!r} already.")
+    if password_hash is None:
+        if password is None:
+            raise TypeError("an account needs a password")
+        password_hash = passwords.hash_site_password(password)
+    address = checked_mailbox(address) if address else None
     account = Account(
         login=login,
-        password_hash=passwords.hash_site_password(password),
+        password_hash=password_hash,
         plan_id=find_plan(session, plan_name).id,
         time_zone=_checked_time_zone(time_zone),
         tracking=tracking,
@@ -110,6 +146,11 @@ def add_account(
         test_mode=False,
         shared_pixel=False,
         tracking_image=None,
+        address=address,
+        address_key=address_key(address) if address else None,
+        address_confirmed_at=now if address else None,
+        is_provider=is_provider,
+        language=language,
     )
     session.add(account)
     session.flush()
@@ -127,8 +168,13 @@ def change_account(
     shared_pixel: bool | None = None,
     tracking_image: str | None = None,
     test_mode: bool | None = None,
+    open_details: bool | None = None,
+    language: str | None = None,
 ) -> None:
-    """Change what is given; None leaves a thing as it is, an empty ``notice_address`` or ``tracking_image`` ends it."""
+    """Change what is given; None leaves a thing as it is.
+
+    An empty ``notice_address``, ``tracking_image`` or ``language`` ends it.
+    """
     if plan_name is not None:
         account.plan_id = find_plan(session, plan_name).id
     if time_zone is not None:
@@ -148,6 +194,10 @@ def change_account(
         account.tracking_image = tracking_image or None
     if test_mode is not None:
         account.test_mode = test_mode
+    if open_details is not None:
+        account.open_details = open_details
+    if language is not None:
+        account.language = language or None
 
 
 def find_account(session: Session, login: str) -> Account:
@@ -159,9 +209,23 @@ def find_account(session: Session, login: str) -> Account:
 
 
 def add_credential(
-    session: Session, account: Account, *, login: str, label: str, secret: str, now: dt.datetime
+    session: Session,
+    account: Account,
+    *,
+    login: str,
+    label: str,
+    now: dt.datetime,
+    secret: str | None = None,
+    secret_hash: str | None = None,
 ) -> Credential:
-    """A login for one device or application. Write the passwd-file after the commit."""
+    """A login for one device or application. Write the passwd-file after the commit.
+
+    Either a ``secret``, or the hash of one that was made before the transaction.
+    """
+    if secret_hash is None:
+        if secret is None:
+            raise TypeError("a credential needs a secret")
+        secret_hash = passwords.hash_credential(secret)
     _check_login(login)
     _check_text("a label", label)
     if session.scalar(select(Credential).where(Credential.login == login)):
@@ -170,7 +234,7 @@ def add_credential(
         account_id=account.id,
         login=login,
         label=label,
-        secret_hash=passwords.hash_credential(secret),
+        secret_hash=secret_hash,
         created_at=now,
         revoked_at=None,
     )
@@ -211,11 +275,20 @@ def add_domain(
     if account is not None:
         _check_no_foreign_address(session, name, account)
     domain = Domain(
-        name=name, account_id=account.id if account else None, created_at=now, proved_at=now if proved else None
+        name=name,
+        account_id=account.id if account else None,
+        created_at=now,
+        proved_at=now if proved else None,
+        challenge=fresh_challenge() if account else None,
     )
     session.add(domain)
     session.flush()
     return domain
+
+
+def fresh_challenge() -> str:
+    """What an account publishes to prove a domain: one label in DNS, 80 random bits."""
+    return random_source.token_hex(10)
 
 
 def find_domain(session: Session, name: str) -> Domain:
@@ -286,6 +359,21 @@ def import_key(
     if (existing := session.scalar(same)) is not None:
         raise UserError(f"{domain.name} has that key already: {existing.selector!r}, {existing.state}.")
     return _store_key(session, domain, selector, pair, secrets=secrets, state=KeyState.PENDING, now=now)
+
+
+def store_key(
+    session: Session,
+    domain: Domain,
+    *,
+    selector: str,
+    pair: KeyPair,
+    secrets: SecretsStore,
+    state: KeyState,
+    now: dt.datetime,
+) -> DkimKey:
+    """A key that was made before the transaction began: RSA takes a while. The selector must be new."""
+    _check_selector(session, domain, selector)
+    return _store_key(session, domain, selector, pair, secrets=secrets, state=state, now=now)
 
 
 def keys_of(session: Session, domain: Domain) -> list[DkimKey]:
@@ -384,14 +472,18 @@ def retire_key(session: Session, domain: Domain, selector: str, now: dt.datetime
 
 
 def rotate_key_encryption(session: Session, secrets: SecretsStore) -> int:
-    """Seal every DKIM key anew, with a new key-encryption key; how many there are.
+    """Seal every DKIM key, and the second factors, anew with a new key-encryption key; how many DKIM keys there are.
 
     The file has the new key before this transaction is committed, and keeps the old one.
     """
     keys = session.scalars(select(DkimKey).order_by(DkimKey.id).with_for_update()).all()
-    anew = secrets.rotate([key.sealed_private_key for key in keys])
+    sealed = select(Account).where(Account.totp_sealed.is_not(None)).order_by(Account.id).with_for_update()
+    second_factors = {account: account.totp_sealed for account in session.scalars(sealed) if account.totp_sealed}
+    anew = secrets.rotate([*(key.sealed_private_key for key in keys), *second_factors.values()])
     for key in keys:
         key.sealed_private_key = anew[key.sealed_private_key]
+    for account, before in second_factors.items():
+        account.totp_sealed = anew[before]
     session.flush()
     return len(keys)
 
@@ -487,6 +579,18 @@ def _checked_domain_name(name: str) -> str:
         return domain_names.to_ascii(name)
     except ValueError:
         raise UserError(f"{name!r} is no domain name.") from None
+
+
+def checked_mailbox(address: str) -> str:
+    """An address that mail can be sent to: ASCII before the @, the domain as A-labels.
+
+    Raises:
+        UserError: it is none.
+    """
+    checked = _checked_address(address)
+    if not _ADDRESS.fullmatch(checked):
+        raise UserError(f"{address!r} is no mail address.")
+    return checked
 
 
 def _checked_address(address: str) -> str:

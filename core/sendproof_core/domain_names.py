@@ -33,3 +33,12 @@ def to_ascii(name: str) -> str:
     ):
         raise ValueError("not a domain name")
     return ascii_name
+
+
+def to_unicode(name: str) -> str:
+    """A stored name as people write it; as it is, where that is not certain to lead back to it."""
+    try:
+        decoded = idna.decode(name)
+        return decoded if idna.encode(decoded, uts46=True).decode("ascii") == name else name
+    except (idna.IDNAError, UnicodeError):
+        return name

@@ -93,7 +93,11 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """Someone or something fetched a pixel."""
+    """Someone or something fetched a pixel.
+
+    ``user_agent``, ``client_address``: empty and None where the account keeps only the grade; the user agent of a proxy
+    or a machine names no person, and stays.
+    """
 
     EVENT: ClassVar = "opened"
     at: dt.datetime
@@ -101,6 +105,7 @@ class Opened:
     recipient_number: int
     grade: str
     user_agent: str
+    client_address: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Date,
     DateTime,
     Dialect,
     Float,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from sendproof_core.states import KeyState, RecipientState, Span
+from sendproof_core.states import Digest, KeyState, LinkPurpose, NoticeKind, NoticeState, RecipientState, Span
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):
@@ -126,6 +127,20 @@ class Account(Base):
     shared_pixel: Mapped[bool] = mapped_column(default=False)
     # A visible picture instead of the pixel: the name of a file in the site's folder of images.
     tracking_image: Mapped[str | None] = mapped_column(String(100))
+    # Keep who opened (address and mail reader), not only the grade.
+    open_details: Mapped[bool] = mapped_column(default=False)
+    # Where the site writes to the person (links, warnings), once it is confirmed; and `addresses.address_key` of it.
+    address: Mapped[str | None] = mapped_column(String(320))
+    address_key: Mapped[str | None] = mapped_column(String(320), index=True)
+    address_confirmed_at: Mapped[dt.datetime | None]
+    # May see and change every account.
+    is_provider: Mapped[bool] = mapped_column(default=False)
+    # Of the site and the notices; None: what the browser asks for.
+    language: Mapped[str | None] = mapped_column(String(10))
+    # The second factor: a TOTP secret (RFC 6238), sealed as DKIM keys are; in force since; the last time step used.
+    totp_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    totp_since: Mapped[dt.datetime | None]
+    totp_last_step: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class OwnAddress(Base):
@@ -163,6 +178,24 @@ class Domain(Base):
     created_at: Mapped[dt.datetime]
     # When the account was seen to own it; until then none of its addresses may be sent as.
     proved_at: Mapped[dt.datetime | None]
+    # What its owner published to prove that: that of the account's claim.
+    challenge: Mapped[str | None] = mapped_column(String(40))
+
+
+class DomainClaim(Base):
+    """A domain that an account says is its own. Several may say so; the first that proves it has a `Domain`."""
+
+    __tablename__ = "domain_claims"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    name: Mapped[str] = mapped_column(String(255))
+    # What the account publishes to prove it: not guessable, another for every claim.
+    challenge: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[dt.datetime]
+    # As in `DomainCheck`.
+    checked_at: Mapped[dt.datetime | None]
+    result: Mapped[dict[str, Any] | None]
+    __table_args__ = (UniqueConstraint("account_id", "name"),)
 
 
 class DkimKey(Base):
@@ -179,6 +212,161 @@ class DkimKey(Base):
     state_since: Mapped[dt.datetime]
     created_at: Mapped[dt.datetime]
     __table_args__ = (UniqueConstraint("domain_id", "selector"), _one_of("state", KeyState))
+
+
+class RecoveryCode(Base):
+    """One of the codes that sign in once when the second factor is lost."""
+
+    __tablename__ = "recovery_codes"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    code_hash: Mapped[str] = mapped_column(Text)
+    used_at: Mapped[dt.datetime | None]
+
+
+class SiteSession(Base):
+    """A browser that is signed in; the cookie holds the token, this row its SHA-256."""
+
+    __tablename__ = "site_sessions"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    # The account that a provider's session acts as at the moment.
+    acting_as_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    created_at: Mapped[dt.datetime]
+    # Written at most once a minute.
+    last_seen_at: Mapped[dt.datetime]
+    # When the password (and second factor) was last given: changes of credentials want it fresh.
+    authenticated_at: Mapped[dt.datetime]
+    client_address: Mapped[str] = mapped_column(String(64))
+    user_agent: Mapped[str] = mapped_column(Text)
+    ended_at: Mapped[dt.datetime | None]
+
+
+class SiteLink(Base):
+    """A link that the site mailed to somebody: good once and for a while. Its token is not stored: `site_links`."""
+
+    __tablename__ = "site_links"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(String(20))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"), index=True)
+    # Whom the link was mailed to.
+    address: Mapped[str] = mapped_column(String(320))
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[dt.datetime]
+    expires_at: Mapped[dt.datetime]
+    used_at: Mapped[dt.datetime | None]
+    __table_args__ = (_one_of("purpose", LinkPurpose),)
+
+
+class ThrottledFailure(Base):
+    """A failed attempt at something that is guarded against guessing."""
+
+    __tablename__ = "throttled_failures"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    # What was tried: "sign-in", "code", "reset", ...
+    kind: Mapped[str] = mapped_column(String(20))
+    # SHA-256 of who tried it: nothing that was typed is kept.
+    key: Mapped[bytes] = mapped_column(LargeBinary(32))
+    failed_at: Mapped[dt.datetime]
+    __table_args__ = (
+        Index("ix_throttled_failures_key", "kind", "key", "failed_at"),
+        Index("ix_throttled_failures_failed_at", "failed_at"),
+    )
+
+
+class HandOver(Base):
+    """A link to one recipient's transcript, for the recipient's IT department."""
+
+    __tablename__ = "hand_overs"
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    message_id: Mapped[uuid.UUID] = mapped_column(index=True)
+    # `addresses.address_key` of the recipient, as the sender wrote it.
+    recipient_key: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[dt.datetime]
+    expires_at: Mapped[dt.datetime]
+    revoked_at: Mapped[dt.datetime | None]
+    # How often the page was shown, and when last.
+    shown: Mapped[int] = mapped_column(default=0)
+    shown_at: Mapped[dt.datetime | None]
+    __table_args__ = (Index("ix_hand_overs_account_id_created_at", "account_id", "created_at"),)
+
+
+class NoticePreferences(Base):
+    """What an account wants to be told by mail; without a row, the defaults of `notice_choices`."""
+
+    __tablename__ = "notice_preferences"
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    delivered: Mapped[bool]
+    deferred: Mapped[bool]
+    deferred_after_minutes: Mapped[int]
+    failed: Mapped[bool]
+    opened: Mapped[bool]
+    plan_use: Mapped[bool]
+    digest: Mapped[str] = mapped_column(String(10))
+    changed_at: Mapped[dt.datetime]
+    __table_args__ = (_one_of("digest", Digest),)
+
+
+class MailRequest(Base):
+    """A mail that the site wants sent (a link to confirm an address, say): notices put it in their outbox."""
+
+    __tablename__ = "mail_requests"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    # Which letter: a name that `sendproof_notices` has words for.
+    kind: Mapped[str] = mapped_column(String(40))
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("accounts.id"))
+    to_address: Mapped[str] = mapped_column(String(320))
+    language: Mapped[str | None] = mapped_column(String(10))
+    # The link in it, if it has one: its token is made when the mail is.
+    link_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("site_links.id"))
+    data: Mapped[dict[str, Any]]
+    requested_at: Mapped[dt.datetime] = mapped_column(index=True)
+
+
+class DomainCheck(Base):
+    """What was last seen in DNS of a domain's records: `domain_check` says what the result holds."""
+
+    __tablename__ = "domain_checks"
+    domain_id: Mapped[int] = mapped_column(ForeignKey("domains.id"), primary_key=True)
+    checked_at: Mapped[dt.datetime]
+    result: Mapped[dict[str, Any]]
+
+
+class AuditEntry(Base):
+    """Who did what to whom, on the site or by command. Never changed, never deleted."""
+
+    __tablename__ = "audit_entries"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    at: Mapped[dt.datetime]
+    # None: the `sendproof` command, or nobody who is signed in. No foreign key: entries outlive accounts.
+    actor_id: Mapped[int | None]
+    # The actor's login then; or "command".
+    actor: Mapped[str] = mapped_column(String(100))
+    # Whose account it is about; None: nobody's (a plan, a page).
+    account_id: Mapped[int | None]
+    event: Mapped[str] = mapped_column(String(60))
+    details: Mapped[dict[str, Any]]
+    client_address: Mapped[str | None] = mapped_column(String(64))
+    __table_args__ = (
+        Index("ix_audit_entries_at", "at"),
+        Index("ix_audit_entries_account_id_at", "account_id", "at"),
+        Index("ix_audit_entries_actor_id_at", "actor_id", "at"),
+    )
+
+
+class Page(Base):
+    """A page that the provider writes in Markdown: plans, help, contact."""
+
+    __tablename__ = "pages"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(String(60), unique=True)
+    title: Mapped[str] = mapped_column(String(200))
+    markdown: Mapped[str] = mapped_column(Text)
+    # In the footer of every page, in this order; None: only by its address.
+    position: Mapped[int | None]
+    changed_at: Mapped[dt.datetime]
 
 
 # --- ledger: written by the milter ----------------------------------------------------------------------------------
@@ -258,7 +446,12 @@ class Message(Base):
     # Each recipient has a queue file of its own, which Postfix made out of the first.
     split: Mapped[bool] = mapped_column(default=False)
     test_mode: Mapped[bool] = mapped_column(default=False)
-    __table_args__ = (Index("ix_messages_account_id_submitted_at", "account_id", "submitted_at"),)
+    __table_args__ = (
+        Index("ix_messages_account_id_submitted_at", "account_id", "submitted_at"),
+        Index("ix_messages_submitted_at", "submitted_at"),
+        # A hash has no longest value, unlike a row of a tree.
+        Index("ix_messages_message_id_header", "message_id_header", postgresql_using="hash"),
+    )
 
 
 class Refusal(Base):
@@ -325,6 +518,7 @@ class QueueFile(Base):
             sqlite_where=text("parent_queue_id IS NOT NULL"),
             postgresql_where=text("parent_queue_id IS NOT NULL"),
         ),
+        Index("ix_queue_files_message_id_header", "message_id_header", postgresql_using="hash"),
     )
 
 
@@ -391,7 +585,10 @@ class Attempt(Base):
     remote_queue_id: Mapped[str | None] = mapped_column(Text)
     # CRC-32 of what the line says: the same line read again, from whatever file, is the same row.
     line_key: Mapped[int | None] = mapped_column(BigInteger)
-    __table_args__ = (Index("ix_attempts_line", "recipient_id", "attempted_at", "line_key", unique=True),)
+    __table_args__ = (
+        Index("ix_attempts_line", "recipient_id", "attempted_at", "line_key", unique=True),
+        Index("ix_attempts_remote_queue_id", "remote_queue_id", postgresql_using="hash"),
+    )
 
 
 class Open(Base):
@@ -403,7 +600,10 @@ class Open(Base):
     recipient_number: Mapped[int]
     opened_at: Mapped[dt.datetime]
     grade: Mapped[str] = mapped_column(String(20))
+    # Empty, and no address, where the account keeps only the grade.
     user_agent: Mapped[str] = mapped_column(Text)
+    client_address: Mapped[str | None] = mapped_column(String(64))
+    __table_args__ = (Index("ix_opens_opened_at", "opened_at"),)
 
 
 class ReadingPosition(Base):
@@ -449,7 +649,7 @@ class UnknownLine(Base):
     read_at: Mapped[dt.datetime]
     line: Mapped[str] = mapped_column(Text)
     # Whose line it is (`smtpd`); None: of no program that we know, or a journal's.
-    daemon: Mapped[str | None] = mapped_column(String(100))
+    daemon: Mapped[str | None] = mapped_column(String(100), index=True)
 
 
 class LogGap(Base):
@@ -468,21 +668,130 @@ class LogGap(Base):
     __table_args__ = (Index("ix_log_gaps_line", "ends_at", "host", "line_key", unique=True),)
 
 
+class RecordChange(Base):
+    """What was written and is to be derived from: a queue file (its message), a message, or a refusal.
+
+    Written in the transaction of what it names, and deleted in that of what is derived from it.
+    """
+
+    __tablename__ = "record_changes"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    queue_file_id: Mapped[int | None] = mapped_column(BigInteger)
+    message_id: Mapped[uuid.UUID | None]
+    refusal_id: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class SearchEntry(Base):
+    """A message or a refusal as the search knows it. Its words are in ``search_words`` (`search_entries`)."""
+
+    __tablename__ = "search_entries"
+    # By time: `search_entries.number`.
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    message_id: Mapped[uuid.UUID | None] = mapped_column(unique=True)
+    refusal_id: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    # What of it is in `delivery_days` and `acceptance_times`: to be taken out when it is counted anew.
+    counted: Mapped[list[Any]]
+
+
+class DeliveryDay(Base):
+    """What was sent to one receiving domain, and what became of it, on one day of UTC. Domain "": all together."""
+
+    __tablename__ = "delivery_days"
+    day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
+    domain: Mapped[str] = mapped_column(String(255), primary_key=True)
+    messages: Mapped[int]
+    recipients: Mapped[int]
+    delivered: Mapped[int]
+    deferred: Mapped[int]
+    bounced: Mapped[int]
+    expired: Mapped[int]
+    # Kept in the order of the key: a month is read at once.
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class AcceptanceTime(Base):
+    """How many recipients' mail was taken over within a time (`acceptance_times`), by receiving domain and day."""
+
+    __tablename__ = "acceptance_times"
+    domain: Mapped[str] = mapped_column(String(255), primary_key=True)
+    day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
+    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    recipients: Mapped[int]
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class CredentialUse(Base):
+    """When a login was last used for a message that was let through."""
+
+    __tablename__ = "credential_uses"
+    login: Mapped[str] = mapped_column(String(100), primary_key=True)
+    last_used_at: Mapped[dt.datetime]
+
+
 # --- outbox: written by notices -------------------------------------------------------------------------------------
 
 
 class Notice(Base):
-    """A mail to a sender about one recipient's state: at most one of a kind for each."""
+    """A mail to a person about their messages, their plan or their account. Each is sent once: `outbox` says how."""
 
     __tablename__ = "notices"
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    recipient_id: Mapped[int] = mapped_column(BigInteger)
+    # What it is, in a word that no other notice has: `recipient:55:failed`, `letter:12`, `digest:7:2026-11-22T14`.
+    key: Mapped[str] = mapped_column(String(200), unique=True)
     kind: Mapped[str] = mapped_column(String(20))
-    account_id: Mapped[int]
+    # None: a letter to somebody without an account.
+    account_id: Mapped[int | None]
     to_address: Mapped[str] = mapped_column(String(320))
+    # The message that it is about; None: about none, or about several.
+    message_id: Mapped[uuid.UUID | None]
+    # The letter's request (`mail_requests`).
+    request_id: Mapped[int | None] = mapped_column(BigInteger)
+    # Its own Message-ID: by it the record says whether it was taken over.
+    message_id_header: Mapped[str | None] = mapped_column(String(400), unique=True)
     created_at: Mapped[dt.datetime]
+    state: Mapped[str] = mapped_column(String(10))
+    # Claimed: when the lease ends.
     next_try_at: Mapped[dt.datetime]
     tries: Mapped[int]
+    # Raised by every claim: what an earlier one still wants to write is refused.
+    fence: Mapped[int] = mapped_column(default=0)
+    # When the try began of which it is not known how it ended.
+    attempted_at: Mapped[dt.datetime | None]
     sent_at: Mapped[dt.datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
-    __table_args__ = (UniqueConstraint("recipient_id", "kind"),)
+    __table_args__ = (
+        _one_of("kind", NoticeKind),
+        _one_of("state", NoticeState),
+        Index("ix_notices_state_next_try_at", "state", "next_try_at"),
+        Index("ix_notices_account_id", "account_id", "id"),
+        Index("ix_notices_sent_at", "sent_at"),
+    )
+
+
+class NoticeItem(Base):
+    """One thing that somebody is told, at most once; in a notice of its own, or in one with others."""
+
+    __tablename__ = "notice_items"
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    # `recipient:55:failed`, `opened:<message>:2`, `plan:7:recipients_per_day:2026-11-22T00:80`
+    key: Mapped[str] = mapped_column(String(200), unique=True)
+    account_id: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(20))
+    message_id: Mapped[uuid.UUID | None]
+    recipient_id: Mapped[int | None] = mapped_column(BigInteger)
+    # What the record cannot say later: the use of a plan when it was seen, the number of the recipient who opened.
+    data: Mapped[dict[str, Any]]
+    found_at: Mapped[dt.datetime]
+    # None: it waits for a digest.
+    notice_id: Mapped[int | None] = mapped_column(ForeignKey("notices.id"), index=True)
+    __table_args__ = (
+        _one_of("kind", NoticeKind),
+        Index("ix_notice_items_kind_found_at", "kind", "found_at"),
+        Index(
+            "ix_notice_items_waiting",
+            "account_id",
+            "found_at",
+            sqlite_where=text("notice_id IS NULL"),
+            postgresql_where=text("notice_id IS NULL"),
+        ),
+    )

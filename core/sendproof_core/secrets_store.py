@@ -26,6 +26,7 @@ _FIRST_TOKENS = "tokens-1.key"
 _TOKENS = re.compile(r"tokens-([1-9][0-9]{0,2})\.key", re.ASCII)
 _HIGHEST_TOKEN_KEY_NUMBER = 255  # one octet of a token
 _SITE = "site.key"
+_LINKS = "links.key"
 _SHORTEST = 32
 
 
@@ -49,6 +50,7 @@ class SecretsStore:
             _KEY_ENCRYPTION: Fernet.generate_key(),
             _FIRST_TOKENS: _random_text(),
             _SITE: _random_text(),
+            _LINKS: _random_text(),
         }
         return [path for name, content in contents.items() if (path := self._make(name, content))]
 
@@ -75,6 +77,10 @@ class SecretsStore:
     def site_key(self) -> bytes:
         """What signs the site's cookies."""
         return self._read(_SITE)
+
+    def links_key(self) -> bytes:
+        """What makes and checks the links that the site gives out: the notices need it, too."""
+        return self._read(_LINKS)
 
     def seal(self, plaintext: bytes) -> bytes:
         """Encrypt for storage (Fernet: AES-128-CBC with HMAC-SHA-256)."""

@@ -5,6 +5,7 @@ would be right. This module knows no component's settings; it reads no environme
 """
 
 import dataclasses
+import ipaddress
 import re
 import tomllib
 import types
@@ -18,6 +19,9 @@ DEFAULT_PATH = Path("/etc/sendproof/sendproof.toml")
 
 # Printable ASCII, no quotes or angle brackets: it stands in HTML and in mail.
 _WEB_ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,200}(?:/[A-Za-z0-9._~/-]{0,100}[A-Za-z0-9._~-])?")
+# A-labels, lower case; a service's name may begin with an underscore.
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9-]{0,62})(\.[a-z0-9_]([a-z0-9-]{0,62}))+")
+_SERVER = re.compile(r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+)\]|(?P<plain>[0-9.]+))(?::(?P<port>[0-9]{1,5}))?")
 
 T = TypeVar("T")
 
@@ -66,6 +70,10 @@ class SiteSettings:
     TABLE: typing.ClassVar = "site"
     url: str = setting("Address of the console, such as https://mail.example; no slash at the end.")
     tracking_url: str = setting("Address in pixels; better a host name of its own; no slash at the end.")
+    certificates: tuple[Path, ...] = setting(
+        "Certificate files (PEM) whose end the health page and `sendproof status` watch: the site's, Postfix's.",
+        default=(),
+    )
 
     def __post_init__(self) -> None:
         """Raise UserError for an address that a browser or a mail reader could not use."""
@@ -80,6 +88,73 @@ class SaslSettings:
 
     TABLE: typing.ClassVar = "sasl"
     passwd_file: Path = setting("Dovecot's passwd-file, which `sendproof` writes.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SubmissionSettings:
+    """``[submission]``: what people enter in their mail client. Shown to them, and nothing else."""
+
+    TABLE: typing.ClassVar = "submission"
+    host: str | None = setting("Name of the submission server; if absent, the host name of `[site] url`.", default=None)
+    tls_port: int = setting(
+        "Port with TLS from the first octet; 0: not offered.", default=465, at_least=0, at_most=65535
+    )
+    starttls_port: int = setting("Port with STARTTLS; 0: not offered.", default=587, at_least=0, at_most=65535)
+
+    def __post_init__(self) -> None:
+        """Raise UserError for what is no host name."""
+        if self.host is not None and not _HOST.fullmatch(self.host):
+            raise UserError("[submission] host must be a host name such as mail.example.net.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DnsSettings:
+    """``[dns]``: what customers publish for their domains, and whom we ask whether they did."""
+
+    TABLE: typing.ClassVar = "dns"
+    servers: tuple[str, ...] = setting(
+        "Name servers to ask, such as 127.0.0.1, 127.0.0.1:5353 or [::1]:53; if absent, those of the machine.",
+        default=(),
+    )
+    timeout_seconds: float = setting(
+        "How long looking at one domain may take in all.", default=5.0, at_least=0.2, at_most=30.0
+    )
+    dkim_zone: str | None = setting(
+        "A zone of yours that holds the customers' DKIM keys (`sendproof domain zone` writes it): customers publish "
+        "CNAMEs into it, and keys change without them. If absent, they publish the keys themselves.",
+        default=None,
+    )
+    spf_include: str | None = setting(
+        "The name whose SPF record lists your sending addresses: customers include it. If absent, SPF is not checked.",
+        default=None,
+    )
+
+    def __post_init__(self) -> None:
+        """Raise UserError for what is no domain name, or no address of a server."""
+        for name in ("dkim_zone", "spf_include"):
+            value = getattr(self, name)
+            if value is not None and not _HOST.fullmatch(value):
+                raise UserError(f"[dns] {name} must be a domain name such as {name[:4].strip('_')}.example.net.")
+        for server in self.servers:
+            server_address(server)
+
+
+def server_address(text: str) -> tuple[str, int]:
+    """The address and the port of a name server; port 53 if none is named.
+
+    Raises:
+        UserError: it is neither.
+    """
+    found = _SERVER.fullmatch(text)
+    address = (found["bracketed"] or found["plain"]) if found else text
+    port = int(found["port"] or 53) if found else 53
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        port = 0
+    if not 0 < port < 65536:
+        raise UserError(f"[dns] servers: {text!r} is no address such as 127.0.0.1, 127.0.0.1:5353 or [::1]:53.")
+    return address, port
 
 
 @dataclasses.dataclass(frozen=True)

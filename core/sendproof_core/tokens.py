@@ -27,6 +27,8 @@ class Purpose(enum.IntEnum):
 
     PIXEL = 1
     TRACE = 2
+    # As PIXEL, and who fetches it may be written down: the account keeps the details of opens.
+    PIXEL_DETAILED = 3
 
 
 _PURPOSES = frozenset(int(purpose) for purpose in Purpose)  # Python 3.11 has no `2 in Purpose`

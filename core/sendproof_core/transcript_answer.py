@@ -4,7 +4,7 @@ Claims what the evidence supports and no more: a recipient whose evidence ends i
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from sendproof_core import conversation, remote_reply, wording
@@ -26,11 +26,19 @@ class Case:
     queue_times: QueueTimes
     zone: dt.tzinfo
     now: dt.datetime
+    # Not the sender reads it, but the recipient's IT department.
+    to_outsider: bool = False
+
+    @property
+    def provider(self) -> str:
+        """How the reader knows who runs our server."""
+        return "the sender's provider" if self.to_outsider else "your provider"
 
     @cached_property
     def times(self) -> ReadersTime:
         """Writes moments for the reader; the day of the submission needs no mention."""
-        return ReadersTime(self.zone, self.message.submitted_at.astimezone(self.zone).date())
+        day = self.message.submitted_at.astimezone(self.zone).date()
+        return ReadersTime(self.zone, day, is_foreign=self.to_outsider)
 
     @cached_property
     def domain(self) -> str:
@@ -127,8 +135,14 @@ _NOT_GOT = "The recipient did not get it."
 
 def answer(case: Case) -> Answer:
     """What to tell the sender of this recipient."""
+    said = _of_the_evidence(case)
+    # What the sender can do is nothing for somebody else.
+    return replace(said, advice=None) if case.to_outsider else said
+
+
+def _of_the_evidence(case: Case) -> Answer:
     if case.message.test_mode:
-        return _test_mode()
+        return _test_mode(case)
     last = case.recipient.attempts[-1] if case.recipient.attempts else None
     match case.recipient.state:
         case RecipientState.DELIVERED if last:
@@ -149,9 +163,10 @@ def answer(case: Case) -> Answer:
             return _unknown(case, last)
 
 
-def _test_mode() -> Answer:
+def _test_mode(case: Case) -> Answer:
+    whose = "it was a test" if case.to_outsider else "your account is in test mode"
     return Answer(
-        ("It was not delivered: your account is in test mode. We accepted the message and threw it away.", _NOT_GOT),
+        (f"It was not delivered: {whose}. We accepted the message and threw it away.", _NOT_GOT),
         "Everything until the queue was done as for ordinary mail: the checks, the edits and the signatures.",
         advice="Ask your provider to end test mode when you want to send.",
     )
@@ -173,7 +188,9 @@ def _delivered(case: Case, attempt: AttemptView) -> Answer:
     whom = visible(case.recipient.final_address or case.recipient.address)
     version = wording.tls_version(attempt.tls)
     over = f"over {version}" if version else "without encryption"
-    came = "you sent it" if case.message.is_admitted else "it was queued"
+    came = "it was submitted" if case.to_outsider else "you sent it"
+    came = came if case.message.is_admitted else "it was queued"
+    whom_to_tell = "the sender" if case.to_outsider else "you"
     took = (
         f"{_server(attempt)} took the message {case.times.at(attempt.at)}, {wording.duration(after_seconds)} after "
         f"{came}, {over}."
@@ -181,7 +198,7 @@ def _delivered(case: Case, attempt: AttemptView) -> Answer:
     return Answer(
         (took, *_put_off_first(case)),
         f'A server that is responsible for {case.domain} said "{reply.code}", that is, it took over the message and '
-        f"the duty to deliver it or to tell you. It does not prove that {whom} has read "
+        f"the duty to deliver it or to tell {whom_to_tell}. It does not prove that {whom} has read "
         "it, or that no filter moved it aside afterwards.",
         _PROVES,
         reference=attempt.remote_queue_id or (attempt.receipt.remote_queue_id if attempt.receipt else None),
@@ -328,8 +345,8 @@ def _expired(case: Case, attempt: AttemptView | None) -> Answer:
 
 def _held(case: Case) -> Answer:
     return Answer(
-        (f"Not yet: your provider put it on hold {case.times.at(case.recipient.state_at)}.",),
-        "It is in our queue, nobody has taken it over, and it stays there until your provider releases it.",
+        (f"Not yet: {case.provider} put it on hold {case.times.at(case.recipient.state_at)}.",),
+        f"It is in our queue, nobody has taken it over, and it stays there until {case.provider} releases it.",
         advice=_ASK_PROVIDER,
     )
 
@@ -337,7 +354,7 @@ def _held(case: Case) -> Answer:
 def _cancelled(case: Case) -> Answer:
     removed = case.times.at(case.recipient.state_at)
     return Answer(
-        (f"It was not delivered: your provider removed it from the queue {removed}.", _NOT_GOT),
+        (f"It was not delivered: {case.provider} removed it from the queue {removed}.", _NOT_GOT),
         f"No server of {case.domain} has taken the message over.",
         advice=_ASK_PROVIDER,
     )

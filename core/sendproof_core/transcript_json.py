@@ -44,6 +44,20 @@ def transcript(found: Transcript, queue_times: QueueTimes, now: dt.datetime) -> 
     }
 
 
+# Of the account, or of what only the sender is told.
+_NOT_FOR_OUTSIDERS = ("login", "credential", "client_address", "client_tls", "pixel", "wire_edits", "test_mode")
+
+
+def hand_over(redacted: Transcript, queue_times: QueueTimes, now: dt.datetime) -> Object:
+    """For the recipient's IT department. ``redacted``: by `redaction`; what an outsider is not told, is not there."""
+    message = _message(redacted.message)
+    cases = (Case(redacted.message, view, queue_times, dt.UTC, now, to_outsider=True) for view in redacted.recipients)
+    return {
+        "message": {name: value for name, value in message.items() if name not in _NOT_FOR_OUTSIDERS},
+        "recipients": [{name: value for name, value in _recipient(case).items() if name != "opens"} for case in cases],
+    }
+
+
 def summary(line: MessageSummary) -> Object:
     """A line of a search."""
     return {
@@ -123,7 +137,13 @@ def _suspended(recipient: RecipientView) -> Object | None:
 
 
 def _open(view: OpenView) -> Object:
-    return {"at": moment(view.at), "grade": view.grade, "user_agent": view.user_agent, "shared": view.shared}
+    return {
+        "at": moment(view.at),
+        "grade": view.grade,
+        "user_agent": view.user_agent,
+        "client_address": view.client_address,
+        "shared": view.shared,
+    }
 
 
 def _hop(hop: HopView) -> Object:

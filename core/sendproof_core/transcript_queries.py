@@ -2,12 +2,14 @@
 
 import contextlib
 import datetime as dt
+import functools
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, literal, null, or_, select, union
 from sqlalchemy.orm import Session, aliased
 
 from sendproof_core import chains
@@ -37,6 +39,7 @@ from sendproof_core.transcripts import (
     Namesake,
     OpenView,
     OriginView,
+    Outline,
     RecipientView,
     RecordId,
     RefusalView,
@@ -95,10 +98,10 @@ def _names(session: Session, text: str, account_id: int | None) -> Iterator[list
     with contextlib.suppress(ValueError):  # no id of ours, so one of the others
         wanted.append(Message.id == uuid.UUID(text))
     messages, files = _climb(session, QueueFile.queue_id == text)
-    yield _namesakes(session, or_(*wanted, Message.id.in_(messages)), files, account_id)
+    yield _namesakes(session, [*wanted, Message.id.in_(messages)], files, account_id)
     if account_id is None and text:
         messages, files = _climb(session, QueueFile.message_id_header.in_(headers))
-        yield _namesakes(session, Message.id.in_(messages), files, account_id)
+        yield _namesakes(session, [Message.id.in_(messages)], files, account_id)
     received = (
         select(Recipient.queue_file_id)
         .join(Attempt, Attempt.recipient_id == Recipient.id)
@@ -106,16 +109,20 @@ def _names(session: Session, text: str, account_id: int | None) -> Iterator[list
         .limit(_NAMESAKES)
     )
     messages, files = _climb(session, QueueFile.id.in_(received))
-    yield _namesakes(session, Message.id.in_(messages), files, account_id)
+    yield _namesakes(session, [Message.id.in_(messages)], files, account_id)
 
 
 def _namesakes(
-    session: Session, wanted: ColumnElement[bool], files: Iterable[QueueFile], account_id: int | None
+    session: Session, wanted: Sequence[ColumnElement[bool]], files: Iterable[QueueFile], account_id: int | None
 ) -> list[Namesake]:
-    query = select(Message.id, Message.submitted_at).where(wanted)
+    """What fits one of the conditions."""
+    fitting = (select(Message.id, Message.submitted_at, Message.account_id).where(one) for one in wanted)
+    # Else SQLite would go through all messages of the account, and not ask for each name.
+    named = union(*fitting).cte("named").prefix_with("MATERIALIZED")
+    query = select(named.c.id, named.c.submitted_at)
     if account_id is not None:
-        query, files = query.where(Message.account_id == account_id), ()
-    found = session.execute(query.order_by(Message.submitted_at.desc()).limit(_NAMESAKES)).all()
+        query, files = query.where(named.c.account_id == account_id), ()
+    found = session.execute(query.order_by(named.c.submitted_at.desc()).limit(_NAMESAKES)).all()
     its_host = select(QueueFile.message_id, QueueFile.host).where(QueueFile.message_id.in_([row.id for row in found]))
     hosts = {row.message_id: row.host for row in session.execute(its_host)} if found else {}
     namesakes = [Namesake(row.id, row.submitted_at, hosts.get(row.id)) for row in found]
@@ -123,7 +130,14 @@ def _namesakes(
     return sorted(namesakes, key=lambda namesake: namesake.at, reverse=True)
 
 
-def _climb(session: Session, wanted: ColumnElement[bool]) -> tuple[set[uuid.UUID], list[QueueFile]]:
+def messages_of(session: Session, file_ids: Collection[int]) -> set[uuid.UUID]:
+    """The messages that queue files belong to, come from or are about."""
+    return _climb(session, QueueFile.id.in_(list(file_ids)), None)[0] if file_ids else set()
+
+
+def _climb(
+    session: Session, wanted: ColumnElement[bool], limit: int | None = _NAMESAKES
+) -> tuple[set[uuid.UUID], list[QueueFile]]:
     """What queue files belong to, or come from: up the links to the first that the journal names.
 
     The messages, and where there is none, the queue files at the top: what a notification is about is another mail.
@@ -131,7 +145,7 @@ def _climb(session: Session, wanted: ColumnElement[bool]) -> tuple[set[uuid.UUID
     messages: set[uuid.UUID] = set()
     tops: dict[int, QueueFile] = {}
     # Each with what is at the top if nothing above belongs to a message: nothing above a notification.
-    newest = select(QueueFile).where(wanted).order_by(QueueFile.born_at.desc()).limit(_NAMESAKES)
+    newest = select(QueueFile).where(wanted).order_by(QueueFile.born_at.desc()).limit(limit)
     climbing: list[tuple[QueueFile, QueueFile | None]] = [(file, None) for file in session.scalars(newest)]
     for depth in range(_DEPTH + 1):
         above: list[tuple[QueueFile, QueueFile | None]] = []
@@ -188,6 +202,25 @@ def load_transcript(session: Session, record_id: RecordId, account_id: int | Non
     return Transcript(replace(view, gaps=_gaps(session, first.host, view.submitted_at)), recipients)
 
 
+def load_outlines(session: Session, message_ids: Collection[uuid.UUID]) -> tuple[Outline, ...]:
+    """Several messages without their conversations: a few queries for all; what is no message is left out."""
+    heads = session.scalars(select(Message).where(Message.id.in_(list(message_ids)))).all()
+    record = _load_chains(session, [head.id for head in heads])
+    opened = _opened(session, [head.id for head in heads])
+    found = {head.id: record.ways(head.id) for head in heads}
+    steps = {step.id: step.file for ways in found.values() for way in ways for step in way.steps}
+    attempts = _attempts(session, steps, with_conversations=False)
+    return tuple(
+        Outline(
+            _message(head, record.first_file(head.id)),
+            tuple(_recipient(way, record.rows[way.last.id], attempts, {}) for way in found[head.id]),
+            tuple(file.queue_id for file in record.files.get(head.id, {}).values()),
+            head.id in opened,
+        )
+        for head in heads
+    )
+
+
 def list_messages(
     session: Session, account_id: int, *, limit: int, before: dt.datetime | None = None
 ) -> tuple[MessageSummary, ...]:
@@ -205,9 +238,14 @@ def summaries(session: Session, heads: Sequence[Message | QueueFile]) -> tuple[M
     """
     record = _load_chains(session, [head.id for head in heads])
     ids = [head.id for head in heads if isinstance(head, Message)]
-    by_someone = select(Open.message_id).where(Open.message_id.in_(ids), Open.grade != MACHINE).distinct()
-    opened = set(session.scalars(by_someone))
+    opened = _opened(session, ids)
     return tuple(_summary(head, record, opened) for head in heads)
+
+
+def _opened(session: Session, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those that somebody opened, as far as a pixel can tell."""
+    by_someone = select(Open.message_id).where(Open.message_id.in_(ids), Open.grade != MACHINE).distinct()
+    return set(session.scalars(by_someone))
 
 
 def _summary(head: Message | QueueFile, record: "_Chains", opened: set[uuid.UUID]) -> MessageSummary:
@@ -216,9 +254,19 @@ def _summary(head: Message | QueueFile, record: "_Chains", opened: set[uuid.UUID
     recipients = tuple(dict.fromkeys((way.address, way.state) for way in record.ways(head.id)))
     host, queue_id = (first.host, first.queue_id) if first else (None, None)
     if isinstance(head, QueueFile):
-        return MessageSummary(head.id, head.born_at, None, recipients, opened=False, host=host, queue_id=queue_id)
+        return MessageSummary(
+            head.id, head.born_at, None, recipients, opened=False, host=host, queue_id=queue_id, login=head.login
+        )
     return MessageSummary(
-        head.id, head.submitted_at, head.subject, recipients, head.id in opened, head.test_mode, host, queue_id
+        head.id,
+        head.submitted_at,
+        head.subject,
+        recipients,
+        head.id in opened,
+        head.test_mode,
+        host,
+        queue_id,
+        head.login,
     )
 
 
@@ -235,9 +283,29 @@ def list_refusals(
     if before is not None:
         query = query.where(Refusal.refused_at < before)
     rows = session.scalars(query.order_by(Refusal.refused_at.desc()).limit(limit))
-    return tuple(
-        RefusalView(row.refused_at, row.envelope_sender, tuple(row.recipients), row.subject, row.reason, row.reply)
-        for row in rows
+    return tuple(refusal_view(row) for row in rows)
+
+
+def load_refusal(session: Session, refusal_id: int, account_id: int | None = None) -> RefusalView | None:
+    """One refusal; None if there is none of that id, or it is not that account's. ``account_id`` None: the operator."""
+    row = session.get(Refusal, refusal_id)
+    return None if row is None or account_id not in (None, row.account_id) else refusal_view(row)
+
+
+def refusal_view(row: Refusal) -> RefusalView:
+    """A row as a value."""
+    return RefusalView(
+        row.refused_at,
+        row.envelope_sender,
+        tuple(row.recipients),
+        row.subject,
+        row.reason,
+        row.reply,
+        row.id,
+        row.login,
+        row.source,
+        row.stage,
+        row.client_address,
     )
 
 
@@ -310,9 +378,41 @@ def _load_files(session: Session, record_ids: Sequence[RecordId]) -> dict[Record
     """By message: the queue files that the journal names (else the first), and all that mail went on in from there."""
     message_ids = [record_id for record_id in record_ids if isinstance(record_id, uuid.UUID)]
     file_ids = [record_id for record_id in record_ids if isinstance(record_id, int)]
-    is_first: ColumnElement[bool] = QueueFile.message_id.in_(message_ids)
-    if file_ids:
-        is_first = or_(is_first, QueueFile.id.in_(file_ids))
+    rows = session.execute(
+        _chain_rows(with_files=bool(file_ids)),
+        {"message_ids": message_ids, **({"file_ids": file_ids} if file_ids else {})},
+    )
+    found: dict[RecordId, dict[int, ChainFile]] = {}
+    parent_queue_ids: dict[int, str] = {}
+    for row in rows:
+        files = found.setdefault(row.root or row.first, {})
+        known = files.get(row.id)
+        if known is None:
+            kind = LinkKind(row.link_kind) if row.link_kind else None
+            if row.parent_queue_id is not None:
+                parent_queue_ids[row.id] = row.parent_queue_id
+            files[row.id] = ChainFile(
+                row.id, row.host, row.instance, row.queue_id, row.born_at, row.parent_id, kind, row.link_evidence,
+                is_of_message=row.depth == 0,
+            )  # fmt: skip
+        elif known.parent_id is None and row.parent_id is not None:
+            files[row.id] = replace(known, parent_id=row.parent_id)
+    for files in found.values():
+        by_name = {(file.host, file.queue_id): file.id for file in files.values() if file.is_of_message}
+        for file in list(files.values()):
+            # Of a copy that the journal names, how it came about may not be written down.
+            parent_id = by_name.get((file.host, parent_queue_ids.get(file.id, "")))
+            if file.parent_id is None and file.kind is None and parent_id not in (None, file.id):
+                files[file.id] = replace(file, parent_id=parent_id)
+    return found
+
+
+@functools.cache
+def _chain_rows(*, with_files: bool) -> Select[Any]:
+    """The queue files of ``message_ids``, and of ``file_ids`` if wanted. Put together once: that takes 5 ms."""
+    is_first: ColumnElement[bool] = QueueFile.message_id.in_(bindparam("message_ids", expanding=True))
+    if with_files:
+        is_first = or_(is_first, QueueFile.id.in_(bindparam("file_ids", expanding=True)))
     child, later, earlier = aliased(QueueFile), aliased(QueueFile), aliased(QueueFile)
     columns = ("id", "host", "instance", "queue_id", "born_at", "parent_queue_id", "link_kind", "link_evidence")
     chain = (
@@ -355,29 +455,7 @@ def _load_files(session: Session, record_ids: Sequence[RecordId]) -> dict[Record
             (chain.c.depth + 1).label("depth"),
         ).where(is_its_child, chain.c.depth < _DEPTH)
     )
-    found: dict[RecordId, dict[int, ChainFile]] = {}
-    parent_queue_ids: dict[int, str] = {}
-    for row in session.execute(select(chain).order_by(chain.c.depth, chain.c.id)):
-        files = found.setdefault(row.root or row.first, {})
-        known = files.get(row.id)
-        if known is None:
-            kind = LinkKind(row.link_kind) if row.link_kind else None
-            if row.parent_queue_id is not None:
-                parent_queue_ids[row.id] = row.parent_queue_id
-            files[row.id] = ChainFile(
-                row.id, row.host, row.instance, row.queue_id, row.born_at, row.parent_id, kind, row.link_evidence,
-                is_of_message=row.depth == 0,
-            )  # fmt: skip
-        elif known.parent_id is None and row.parent_id is not None:
-            files[row.id] = replace(known, parent_id=row.parent_id)
-    for files in found.values():
-        by_name = {(file.host, file.queue_id): file.id for file in files.values() if file.is_of_message}
-        for file in list(files.values()):
-            # Of a copy that the journal names, how it came about may not be written down.
-            parent_id = by_name.get((file.host, parent_queue_ids.get(file.id, "")))
-            if file.parent_id is None and file.kind is None and parent_id not in (None, file.id):
-                files[file.id] = replace(file, parent_id=parent_id)
-    return found
+    return select(chain).order_by(chain.c.depth, chain.c.id)
 
 
 def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
@@ -455,7 +533,7 @@ def _gaps(session: Session, host: str, since: dt.datetime) -> tuple[GapView, ...
 def _opens(session: Session, message_id: uuid.UUID) -> dict[int, list[OpenView]]:
     opens: dict[int, list[OpenView]] = {}
     for row in session.scalars(select(Open).where(Open.message_id == message_id).order_by(Open.opened_at, Open.id)):
-        view = OpenView(row.opened_at, row.grade, row.user_agent, row.recipient_number == 0)
+        view = OpenView(row.opened_at, row.grade, row.user_agent, row.recipient_number == 0, row.client_address)
         opens.setdefault(row.recipient_number, []).append(view)
     return opens
 
@@ -527,13 +605,16 @@ def _handed_on(attempt: AttemptView, parent: ChainFile) -> list[HopView]:
     ]
 
 
-def _attempts(session: Session, files: dict[int, ChainFile]) -> dict[int, list[AttemptView]]:
+def _attempts(
+    session: Session, files: dict[int, ChainFile], *, with_conversations: bool = True
+) -> dict[int, list[AttemptView]]:
     """By recipient, oldest first. ``files``: by recipient. Conversations are shared, and read once."""
     found: list[Attempt] = []
     for some in _portions(files):
         found += session.scalars(select(Attempt).where(Attempt.recipient_id.in_(some)))
     conversations: dict[int, _Conversation] = {}
-    for some in _portions({attempt.delivery_id for attempt in found if attempt.delivery_id is not None}):
+    spoken = {attempt.delivery_id for attempt in found if with_conversations and attempt.delivery_id is not None}
+    for some in _portions(spoken):
         for delivery in session.scalars(select(Delivery).where(Delivery.id.in_(some))):
             conversations[delivery.id] = _conversation(delivery)
     views: dict[int, list[AttemptView]] = {}

@@ -9,11 +9,12 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sendproof_core import conversation, remote_reply, wording
+from sendproof_core import conversation, evidence_lines, remote_reply, wording
 from sendproof_core.conversation import ConversationLine
 from sendproof_core.hostile_text import visible
 from sendproof_core.links import CONTINUES, LinkEvidence, LinkKind
 from sendproof_core.queue_times import QueueTimes
+from sendproof_core.remote_reply import Cause
 from sendproof_core.states import RecipientState
 from sendproof_core.transcript_answer import Case, answer, gap_words
 from sendproof_core.transcripts import (
@@ -127,24 +128,34 @@ class Story:
     timeline: tuple[Entry, ...]
     conversations: tuple[Conversation, ...]
     evidence: str
+    # What the mail log said of each attempt (`evidence_lines`).
+    log_lines: tuple[str, ...] = ()
 
 
-def tell_all(transcript: Transcript, queue_times: QueueTimes, zone: dt.tzinfo, now: dt.datetime) -> tuple[Story, ...]:
-    """The stories of all recipients, in the order of RCPT TO."""
-    return tuple(tell(transcript.message, recipient, queue_times, zone, now) for recipient in transcript.recipients)
+def tell_all(
+    transcript: Transcript, queue_times: QueueTimes, zone: dt.tzinfo, now: dt.datetime, *, to_outsider: bool = False
+) -> tuple[Story, ...]:
+    """The stories of all recipients, in the order of RCPT TO. ``to_outsider``: not the sender reads them."""
+    message = transcript.message
+    cases = (Case(message, view, queue_times, zone, now, to_outsider=to_outsider) for view in transcript.recipients)
+    return tuple(map(tell_case, cases))
 
 
 def tell(
     message: MessageView, recipient: RecipientView, queue_times: QueueTimes, zone: dt.tzinfo, now: dt.datetime
 ) -> Story:
-    """One recipient's story, with times in the reader's ``zone``."""
-    case = Case(message, recipient, queue_times, zone, now)
-    said = answer(case)
+    """One recipient's story for the sender, with times in the reader's ``zone``."""
+    return tell_case(Case(message, recipient, queue_times, zone, now))
+
+
+def tell_case(case: Case) -> Story:
+    """One recipient's story."""
+    message, recipient, said = case.message, case.recipient, answer(case)
     return Story(
         address=visible(recipient.address),
         leads_to=visible(recipient.final_address) if recipient.final_address else None,
         label=state_label(recipient.state, test_mode=message.test_mode),
-        about=about(message, zone),
+        about=about(message, case.zone),
         answer=said.sentences,
         words=tuple(visible(line) for line in said.words),
         receipt=tuple(visible(line) for line in said.receipt.lines) if said.receipt else (),
@@ -156,6 +167,7 @@ def tell(
         timeline=tuple(_timeline(case)),
         conversations=tuple(_conversations(case)),
         evidence=evidence(case),
+        log_lines=tuple(visible(line) for line in evidence_lines.written(message, recipient)),
     )
 
 
@@ -164,12 +176,13 @@ def about(message: MessageView, zone: dt.tzinfo) -> str:
     times = ReadersTime(zone, message.submitted_at.astimezone(zone).date())
     subject = f'"{visible(message.subject)}"' if message.subject else "(no subject)"
     sender = "an unknown sender" if message.envelope_sender is None else visible(message.envelope_sender)
-    who = f"login {visible(message.login)}" if message.login else "no login known"
+    who = f" (login {visible(message.login)})" if message.login else ""
     if message.credential_label is not None:
-        who += f', "{visible(message.credential_label)}"'
+        who = f'{who[:-1]}, "{visible(message.credential_label)}")'
     if not message.is_admitted:
+        who = who or " (no login known)"
         subject = f"({_origin(message.origin)})" if message.origin else "(subject unknown)"
-    return f"{subject} · sent {times.full(message.submitted_at)} by {sender or 'the empty sender'} ({who})"
+    return f"{subject} · sent {times.full(message.submitted_at)} by {sender or 'the empty sender'}{who}"
 
 
 _ABOUT = {
@@ -302,13 +315,14 @@ def _prepared(case: Case) -> Iterator[Entry]:
         f"d={visible(domain)} s={visible(selector)} ({visible(algorithm)})"
         for domain, selector, algorithm in message.signatures
     )
-    pixel = message.pixel or ""
-    alert = "opened alert on" if pixel == "inserted" else f"no opened alert: {_no_pixel(pixel)}"
+    alert = "opened alert on" if message.pixel == "inserted" else f"no opened alert: {no_pixel(message.pixel or '')}"
     edits = [_WIRE_EDITS.get(edit) or visible(edit) for edit in message.wire_edits]
     if edits:
         yield _entry(case, EntryKind.SIGNED, None, "prepared", "; ".join(edits))
     label = "signed" if signatures else "not signed"
-    yield _entry(case, EntryKind.SIGNED, None, label, f"{signatures}; {alert}" if signatures else alert)
+    # Whether there is a picture is between the sender and us.
+    detail = [part for part in (signatures, None if case.to_outsider else alert) if part]
+    yield _entry(case, EntryKind.SIGNED, None, label, *(["; ".join(detail)] if detail else []))
 
 
 # The names are the milter's, in its journal.
@@ -345,7 +359,8 @@ _WIRE_EDITS = {
 }
 
 
-def _no_pixel(reason: str) -> str:
+def no_pixel(reason: str) -> str:
+    """Why a message carries no picture, from the milter's name for it."""
     return _NO_PIXEL.get(reason) or visible(reason)
 
 
@@ -366,6 +381,7 @@ def _attempt(case: Case, attempt: AttemptView, number: int) -> Iterator[Entry]:
     reply = remote_reply.read(attempt.reply)
     words = reply.lines if reply.code is not None else (attempt.reply,)
     kind, label = _OUTCOMES.get(attempt.status, (EntryKind.DEFERRED, visible(attempt.status)))
+    label = "greylisted" if attempt.status == "deferred" and reply.cause is Cause.GREYLISTED else label
     yield _entry(case, kind, None, label, *(visible(line) for line in words))
 
 
@@ -410,7 +426,7 @@ def _opens(case: Case) -> Iterator[Entry]:
         # A picture that all copies share was fetched from another recipient's copy.
         opens = tuple(view for view in opens if not view.shared)
     for view in opens[:_OPENS_SHOWN]:
-        yield _entry(case, EntryKind.OPENED, view.at, "opened", _open_words(view))
+        yield _entry(case, EntryKind.OPENED, view.at, "opened", _open_words(view), *_opener(view))
     if len(opens) > _OPENS_SHOWN:
         more = counted(len(opens) - _OPENS_SHOWN, "more time")
         yield _entry(case, EntryKind.OPENED, opens[-1].at, "opened", f"{more}; this was the last")
@@ -421,6 +437,13 @@ def _open_words(view: OpenView) -> str:
     proxy = "Gmail" if "GoogleImageProxy" in agent else "Yahoo" if "YahooMailProxy" in agent else "a mail service's"
     words = _GRADES.get(view.grade, "by we do not know what. Never proof.").format(proxy=proxy)
     return f"{words} The picture is the same in every recipient's copy." if view.shared else words
+
+
+def _opener(view: OpenView) -> Iterator[str]:
+    """Who it was, where the account keeps that."""
+    if view.client_address is not None:
+        with_what = f', which says it is "{visible(view.user_agent)}"' if view.user_agent else ""
+        yield f"From {visible(view.client_address)}{with_what}."
 
 
 def _entry(case: Case, kind: EntryKind, at: dt.datetime | None, label: str, *detail: str) -> Entry:

@@ -3,6 +3,7 @@
 Adds no words of its own beyond headings: `transcript_story` has the sentences.
 """
 
+import datetime as dt
 import textwrap
 from collections.abc import Iterator
 
@@ -12,16 +13,26 @@ from sendproof_core.transcript_story import Conversation, Entry, Story
 _NARROWEST = 60
 
 
-def render(story: Story, *, width: int = 110) -> str:
-    """The transcript as lines of at most ``width`` characters (60 at least), ending with a newline."""
+def render(story: Story, *, width: int = 110, whole: bool = False, to_outsider: bool = False) -> str:
+    """The transcript as lines of at most ``width`` characters (60 at least), ending with a newline.
+
+    ``whole``: every conversation instead of the last, and the lines of the mail log. ``to_outsider``: for the
+    recipient's IT department: their own reference first, each time in UTC as well.
+    """
     width = max(width, _NARROWEST)
-    blocks = [_head(story, width), _answer(story, width)]
+    blocks = [_head(story, width)]
+    if to_outsider and story.reference:
+        blocks.append(_reference(story, width, to_outsider=True))
+    blocks.append(_answer(story, width, to_outsider=to_outsider))
     blocks.append(_wrapped(f"{story.proof_title}: {story.proof}", width))
     if story.advice:
         blocks.append(_wrapped(f"What you can do: {story.advice}", width))
-    blocks.append(_timeline(story.timeline, width))
-    if story.conversations:
-        blocks.append(_conversation(story.conversations[-1], width))
+    blocks.append(_timeline(story.timeline, width, with_utc=to_outsider))
+    conversations = story.conversations if whole else story.conversations[-1:]
+    blocks += [_conversation(one, width) for one in conversations]
+    if whole and story.log_lines:
+        lines = [line for text in story.log_lines for line in _wrapped(text, width, "  ")]
+        blocks.append(["What the mail log says of each attempt (times in UTC)", *lines])
     blocks.append(_wrapped(f"Evidence: {story.evidence}", width))
     lines = "\n\n".join("\n".join(block) for block in blocks).split("\n")
     # A story is safe already; nothing gets past this line whatever may change there.
@@ -35,29 +46,47 @@ def _head(story: Story, width: int) -> list[str]:
     return [*first, *_wrapped(story.about, width)]
 
 
-def _answer(story: Story, width: int) -> list[str]:
+def _answer(story: Story, width: int, *, to_outsider: bool) -> list[str]:
     lines = [line for sentence in story.answer for line in _wrapped(sentence, width)]
     for number, words in enumerate(story.receipt):
-        lines += _wrapped(words if number else f"Their receipt: {words}", width, "  " if number else "")
-    if story.reference:
-        of = f", the server speaks like {story.receiver}" if story.receiver else ""
-        lines += _wrapped(f"Their reference: {story.reference}   (search for it in their mail log{of})", width)
+        whose = "Your server's receipt" if to_outsider else "Their receipt"
+        lines += _wrapped(words if number else f"{whose}: {words}", width, "  " if number else "")
+    if story.reference and not to_outsider:
+        lines += _reference(story, width, to_outsider=False)
     for words in story.words:
         lines += _wrapped(words, width, "  ")
     return lines
 
 
-def _timeline(entries: tuple[Entry, ...], width: int) -> list[str]:
-    time_width = max(len(entry.time) for entry in entries)
+def _reference(story: Story, width: int, *, to_outsider: bool) -> list[str]:
+    of = f", the server speaks like {story.receiver}" if story.receiver else ""
+    whose, where = ("Your", "your") if to_outsider else ("Their", "their")
+    return _wrapped(f"{whose} reference: {story.reference}   (search for it in {where} mail log{of})", width)
+
+
+def _timeline(entries: tuple[Entry, ...], width: int, *, with_utc: bool) -> list[str]:
+    times = [_times(entry, with_utc=with_utc) for entry in entries]
+    time_width = max(map(len, times))
     label_width = max(len(entry.label) for entry in entries)
     indent = " " * (time_width + 2 + label_width + 2)
+    if len(indent) > width // 2:  # narrow: the words go below
+        indent = " " * 4
     lines = []
-    for entry in entries:
-        start = f"{entry.time:<{time_width}}  {entry.label:<{label_width}}  "
+    for entry, time in zip(entries, times, strict=True):
+        start = f"{time:<{time_width}}  {entry.label:<{label_width}}  "
         detail = [line for text in entry.detail for line in _wrapped(text, width - len(indent))]
+        if len(start) > len(indent):
+            lines += [start.rstrip(), *(indent + line for line in detail)]
+            continue
         lines.append((start + (detail[0] if detail else "")).rstrip())
         lines += [indent + line for line in detail[1:]]
     return lines
+
+
+def _times(entry: Entry, *, with_utc: bool) -> str:
+    if not with_utc or entry.at is None:
+        return entry.time
+    return f"{entry.time} = {entry.at.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _conversation(conversation: Conversation, width: int) -> list[str]:

@@ -85,12 +85,16 @@ class GapView:
 
 @dataclass(frozen=True)
 class OpenView:
-    """One fetch of the pixel. ``shared``: the pixel was in every recipient's copy."""
+    """One fetch of the pixel. ``shared``: the pixel was in every recipient's copy.
+
+    ``user_agent``, ``client_address``: empty and None where the account keeps only the grade.
+    """
 
     at: dt.datetime
     grade: str
     user_agent: str
     shared: bool
+    client_address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,19 @@ class Transcript:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """A message and its recipients without what was spoken: for the search and the statistics.
+
+    ``queue_ids``: of all its queue files. ``opened``: and not by a machine.
+    """
+
+    message: MessageView
+    recipients: tuple[RecipientView, ...]
+    queue_ids: tuple[str, ...]
+    opened: bool
+
+
+@dataclass(frozen=True)
 class RefusalView:
     """A message that was refused at submission."""
 
@@ -195,6 +212,13 @@ class RefusalView:
     subject: str | None
     reason: str
     reply: str
+    # Of its row.
+    id: int = 0
+    login: str = ""
+    # "milter", "postfix" or "sign-in"; at which command or moment; from where.
+    source: str = "milter"
+    stage: str | None = None
+    client_address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +234,8 @@ class MessageSummary:
     # Of the first queue file; None: the mail log has not spoken of it yet.
     host: str | None = None
     queue_id: str | None = None
+    # Whose it is; None where only the mail log speaks of it and names nobody.
+    login: str | None = None
 
     @property
     def is_admitted(self) -> bool:

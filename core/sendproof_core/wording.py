@@ -17,10 +17,14 @@ _CIPHER = re.compile(r"\b(?:cipher )?(?P<name>(?:TLS|ECDHE|DHE|AES|RSA|ADH|AECDH
 
 @dataclass(frozen=True)
 class ReadersTime:
-    """Writes moments in the reader's zone; ``day`` is the day that needs no mention (that of the submission)."""
+    """Writes moments in the reader's zone; ``day`` is the day that needs no mention (that of the submission).
+
+    ``is_foreign``: it is not the reader's own zone, so sentences name it, and say the moment in UTC as well.
+    """
 
     zone: dt.tzinfo
     day: dt.date
+    is_foreign: bool = False
 
     def clock(self, moment: dt.datetime) -> str:
         """``14:03:05.214``, with the date before it on any other day; the fraction only where one was logged."""
@@ -31,12 +35,12 @@ class ReadersTime:
     def at(self, moment: dt.datetime) -> str:
         """``at 14:03:05``; on any other day ``on 27 Nov at 14:03:05``."""
         here = moment.astimezone(self.zone)
-        return f"{self._on(here)}at {here:%H:%M:%S}"
+        return f"{self._on(here)}at {here:%H:%M:%S}{self._zone(here, '%H:%M:%S')}"
 
     def about(self, moment: dt.datetime) -> str:
         """``at about 14:03``, for what is only expected."""
         here = moment.astimezone(self.zone)
-        return f"{self._on(here)}at about {here:%H:%M}"
+        return f"{self._on(here)}at about {here:%H:%M}{self._zone(here, '%H:%M')}"
 
     def minute(self, moment: dt.datetime) -> str:
         """``14:03``, with the date before it on any other day."""
@@ -53,6 +57,15 @@ class ReadersTime:
             return ""
         year = f" {here.year}" if here.year != self.day.year else ""
         return f"{here.day} {here:%b}{year} "
+
+    def _zone(self, here: dt.datetime, form: str) -> str:
+        if not self.is_foreign:
+            return ""
+        utc, name = here.astimezone(dt.UTC), zone_name(here)
+        if name == "UTC":
+            return " UTC"
+        date = "" if utc.date() == here.date() else f"{utc.day} {utc:%b} "
+        return f" {name} ({date}{utc.strftime(form)} UTC)"
 
     def _on(self, here: dt.datetime) -> str:
         date = self._date(here)

@@ -12,13 +12,21 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from sendproof_core.commands_context import Context
 from sendproof_core.commands_status import status
 from sendproof_core.errors import UserError
 from sendproof_core.hostile_text import visible
-from sendproof_logparser import parse_tables, status_json
+from sendproof_logparser import derive, parse_tables, status_json
 from sendproof_logparser.chunk import Chunk
 from sendproof_logparser.imported_file import ImportedFile, StandardInput
 from sendproof_logparser.importing import Imported, Importer
@@ -107,6 +115,31 @@ def import_(context: click.Context, /, files: Sequence[Path], year: int | None, 
     _tell_of_damage(context, files, damages)
 
 
+@logs.command("index")
+@click.option("--rebuild", is_flag=True, help="Forget what was derived, and derive all of it again.")
+@click.pass_context
+def index(context: click.Context, /, *, rebuild: bool) -> None:
+    """Derive what is still to be derived from the record: what the search finds, and the statistics.
+
+    sendproof-logparser does so by itself, a moment behind its reading. The command can be stopped and given again.
+    """
+    installation: Context = context.obj
+    database = installation.database()
+    if rebuild:
+        with database.writing() as session:
+            waiting = derive.begin_anew(session)
+    else:
+        with database.reading() as session:
+            waiting = derive.count_open(session)
+    done = 0
+    with _progress(is_wanted=True) as progress:
+        task = progress.add_task("deriving", total=waiting)
+        while taken := derive.run(database.writing, derive.LARGE_STEP):
+            done += taken
+            progress.update(task, completed=done)
+    click.echo(f"derived from {done:,} changes of the record")
+
+
 def _span(imported: Imported) -> str:
     """What the stamps were taken to mean: a year may be missing in them."""
     if imported.begins_at is None or imported.ends_at is None:
@@ -185,19 +218,20 @@ def _bar(path: Path, number: int, of: int, *, is_wanted: bool) -> Iterator[_Show
     """A progress bar on standard error, where that is a terminal."""
     name = "standard input" if path == _STANDARD_INPUT else visible(path.name)
     label = parse_tables.cut(name, _NAME_CELLS) + (f" ({number} of {of})" if of > 1 else "")
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-    )
-    disabled = not (is_wanted and console.is_terminal)
-    with Progress(*columns, console=console, transient=True, disable=disabled, redirect_stdout=False) as progress:
+    with _progress(DownloadColumn(), is_wanted=is_wanted) as progress:
         task = progress.add_task(label, total=None)
 
         def show(done_octets: int, total_octets: int | None) -> None:
             progress.update(task, completed=done_octets, total=total_octets)
 
         yield show
+
+
+def _progress(*more: ProgressColumn, is_wanted: bool) -> Progress:
+    """On standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), *more)
+    disabled = not (is_wanted and console.is_terminal)
+    return Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=disabled, redirect_stdout=False
+    )

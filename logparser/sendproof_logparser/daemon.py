@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from sendproof_core.clock import Clock, monotonic_seconds
 from sendproof_core.service_notify import ServiceNotifier
-from sendproof_logparser import sweep
+from sendproof_logparser import derive, sweep
 from sendproof_logparser.batch import Batch
 from sendproof_logparser.metrics import BatchCounts, Metrics
 from sendproof_logparser.reader import Reader
@@ -27,6 +27,8 @@ _STEP_SECONDS = 5.0
 _SWEEP_EVERY = dt.timedelta(minutes=1)
 # How often the record says that everything was read: charges without a message are taken back on its word.
 _MARK_EVERY = dt.timedelta(seconds=10)
+# How often, while there is always more to read, something is derived from what was read.
+_DERIVE_EVERY = dt.timedelta(seconds=1)
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
@@ -65,6 +67,7 @@ class Daemon:
     metrics: Metrics | None = None
     _mark_due: _Due = field(default_factory=lambda: _Due(_MARK_EVERY))
     _sweep_due: _Due = field(default_factory=lambda: _Due(_SWEEP_EVERY))
+    _derive_due: _Due = field(default_factory=lambda: _Due(_DERIVE_EVERY))
 
     def run(self) -> None:
         """Follow the sources until the wake-up says stop."""
@@ -77,7 +80,8 @@ class Daemon:
                 self.notifier.status(f"{self.reader.unread_octets()} octets unread")
                 if not self.read_once():
                     self._between_batches(self.clock())
-                    self.wakeup.wait(self.poll_seconds)
+                    if not self._derive():
+                        self.wakeup.wait(self.poll_seconds)
         except Stopped:
             pass
         self.notifier.stopping()
@@ -87,6 +91,8 @@ class Daemon:
         """Read until nothing is left, or the wake-up says stop."""
         try:
             while not self.wakeup.stopping and self.read_once():
+                pass
+            while not self.wakeup.stopping and self._derive():
                 pass
         except Stopped:
             pass
@@ -105,7 +111,13 @@ class Daemon:
         if self.metrics is not None:
             self.metrics.took(_counts(batch, written, self.reader.open_conversations, monotonic_seconds() - began))
             self._say_lag(self.metrics, batch.now)
+        if self._derive_due(batch.now):
+            self._derive()
         return True
+
+    def _derive(self) -> bool:
+        """Derive something from what was read; whether there was anything."""
+        return self._until_database_is_there(lambda: derive.run(self.store.session)) > 0
 
     def _between_batches(self, now: dt.datetime) -> None:
         """What is to be said or mended when everything that is there was read."""

@@ -19,7 +19,7 @@ from sendproof_core.database import Database
 from sendproof_core.errors import UserError
 from sendproof_core.settings import HostSettings, SettingsFile
 from sendproof_core.source_names import import_name
-from sendproof_logparser import sources
+from sendproof_logparser import derive, sources
 from sendproof_logparser.host_names import HostNames
 from sendproof_logparser.imported_file import ImportedFile
 from sendproof_logparser.position import Position, fingerprint_of
@@ -117,6 +117,8 @@ class Importer:
         if self._reader_name is not None:
             store = Store(self._database, self._reader_name, self._host)
             _until_database_is_there(store.forget_conversations)
+            while _until_database_is_there(lambda: derive.run(store.session, derive.LARGE_STEP)):
+                pass
 
 
 def _fingerprint(path: Path) -> str:

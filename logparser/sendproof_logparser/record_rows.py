@@ -48,7 +48,7 @@ REFUSAL_COLUMNS = (
     "account_id", "login", "refused_at", "host", "queue_id", "envelope_sender", "recipients", "subject", "reason",
     "reply", "source", "stage", "client_address", "line_key",
 )  # fmt: skip
-OPEN_COLUMNS = ("message_id", "recipient_number", "opened_at", "grade", "user_agent")
+OPEN_COLUMNS = ("message_id", "recipient_number", "opened_at", "grade", "user_agent", "client_address")
 UNKNOWN_LINE_COLUMNS = ("source", '"offset"', "read_at", "line", "daemon")
 GAP_COLUMNS = ("host", "source", "begins_at", "ends_at", "lines", "text", "line_key")
 
@@ -216,7 +216,14 @@ class Rows:
     def opened(self, record: Opened) -> Row:
         """A row of ``opens``."""
         at = self.moment(record.at)
-        return (self._keeps.id(record.message_id), record.recipient_number, at, record.grade[:20], record.user_agent)
+        return (
+            self._keeps.id(record.message_id),
+            record.recipient_number,
+            at,
+            record.grade[:20],
+            record.user_agent,
+            _cut(record.client_address, 64),
+        )
 
     def unknown_line(self, source: str, offset: int, raw: bytes, now: dt.datetime, daemon: str | None) -> Row:
         """A row of ``unknown_lines``."""

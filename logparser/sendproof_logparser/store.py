@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import delete, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from sendproof_core import log_health
 from sendproof_core.database import Database, FixedStatements
@@ -176,6 +177,21 @@ class Store:
             with self._database.writing_connection() as connection:
                 yield connection
         except (OperationalError, InterfaceError) as error:
+            raise DatabaseAway(str(error.orig)) from error
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        """A writing transaction for `derive`.
+
+        Raises:
+            DatabaseAway: try again later.
+        """
+        try:
+            with self._database.writing() as session:
+                yield session
+        except DBAPIError as error:
+            if not _is_away(error):
+                raise
             raise DatabaseAway(str(error.orig)) from error
 
     def open_recipients(self) -> dict[RecipientState, int]:
@@ -360,6 +376,19 @@ class _Writing:
         self._attempts(files)
         self._refusals(files)
         self._statements.insert("opens", OPEN_COLUMNS, [self._rows.opened(record) for record in files.opened])
+        self._note_changes(files, all_files)
+
+    def _note_changes(self, files: QueueFiles, all_files: list[QueueFileCopy]) -> None:
+        """What `derive` is to look at."""
+        tried = {attempt.recipient.id for attempt in files.attempts}
+        changed = [
+            file.id for file in all_files
+            if file.changed or any(recipient.changed or recipient.id in tried for recipient in file.recipients)
+        ]  # fmt: skip
+        statements = self._statements
+        statements.insert("record_changes", ("queue_file_id",), [(file_id,) for file_id in changed])
+        seen = {record.message_id for record in files.copied} | {record.message_id for record in files.opened}
+        statements.insert("record_changes", ("message_id",), [(statements.id(one),) for one in seen])
 
     def _messages(self, files: QueueFiles) -> None:
         if files.admitted:  # a journal line that is read again finds its message there
@@ -444,30 +473,46 @@ class _Writing:
         if not refusals and not files.refused:
             return
         statements = self._statements
+        changed: list[int] = []
         for record in files.refused:
             # Postfix's own line of it may have been read first.
-            statements.run(
-                "DELETE FROM refusals WHERE source = 'postfix' AND reason = 'milter-reject' AND host = ?"
+            said = statements.rows(
+                "SELECT id FROM refusals WHERE source = 'postfix' AND reason = 'milter-reject' AND host = ?"
                 " AND queue_id = ? AND refused_at BETWEEN ? AND ?",
                 (record.host, record.queue_id, *self._around(record.at)),
             )
-        statements.insert("refusals", REFUSAL_COLUMNS, [self._rows.refused(record) for record in files.refused])
+            if said:
+                statements.run_each("DELETE FROM refusals WHERE id = ?", said)
+            changed += [row_id for (row_id,) in said]
+        numbers = statements.numbers("refusals", len(files.refused))
+        rows = [(number, *self._rows.refused(record)) for number, record in zip(numbers, files.refused, strict=True)]
+        statements.insert("refusals", ("id", *REFUSAL_COLUMNS), rows)
+        changed += numbers
         for refusal in refusals:
-            if self._is_said(refusal):
+            known = self._said(refusal)
+            if known is not None:
+                changed += known
                 continue
+            (number,) = statements.numbers("refusals", 1)
             row = self._rows.refusal(refusal, self._account_of(refusal.event.login))
-            marks = ", ".join("?" * len(REFUSAL_COLUMNS))
+            marks = ", ".join("?" * (1 + len(REFUSAL_COLUMNS)))
             statements.run(
-                f"INSERT INTO refusals ({', '.join(REFUSAL_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - our own names
+                f"INSERT INTO refusals (id, {', '.join(REFUSAL_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - our own names
                 " ON CONFLICT (refused_at, host, line_key) DO NOTHING",
-                row,
+                (number, *row),
             )
+            changed.append(number)
+        statements.insert("record_changes", ("refusal_id",), [(row_id,) for row_id in changed])
 
-    def _is_said(self, refusal: Refusal) -> bool:
-        """Whether another program has said it better: our milter of a message, Dovecot of a sign-in."""
+    def _said(self, refusal: Refusal) -> list[int] | None:
+        """Whether another program has said it better: our milter of a message, Dovecot of a sign-in.
+
+        None: nobody has. Else the rows that became better by this one.
+        """
         event = refusal.event
         if isinstance(event, SubmissionRefused):
-            return event.queue_id is not None and self._milter_said(refusal.host, event.queue_id, refusal.at)
+            is_said = event.queue_id is not None and self._milter_said(refusal.host, event.queue_id, refusal.at)
+            return [] if is_said else None
         address = address_of(event.client)
         begin, end = (self._statements.moment(refusal.at + delta) for delta in (-_SIGN_IN_LASTS, _SIGN_IN_LASTS))
         others = self._statements.rows(
@@ -476,15 +521,15 @@ class _Writing:
             (refusal.host, address, refusal.daemon, begin, end),
         )
         if any(not event.login or login == event.login for _, login in others):
-            return True
+            return []
         unnamed = next((row_id for row_id, login in others if not login), None)
         if unnamed is None:
-            return False
+            return None
         login = (event.login or "")[:100]
         self._statements.run(
             "UPDATE refusals SET login = ?, account_id = ? WHERE id = ?", (login, self._account_of(login), unnamed)
         )
-        return True
+        return [unnamed]
 
     def _milter_said(self, host: str, queue_id: str, at: dt.datetime) -> bool:
         return bool(

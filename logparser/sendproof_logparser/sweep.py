@@ -6,11 +6,11 @@ Called once everything that is there was read; `store` has the transactions, `da
 import datetime as dt
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 
 from sendproof_core.log_health import is_handed_on, is_unheard
-from sendproof_core.schema import QueueFile, ReadingPosition, Recipient
+from sendproof_core.schema import QueueFile, ReadingPosition, Recipient, RecordChange
 from sendproof_core.source_names import import_name, source_name
 from sendproof_core.states import RecipientState
 
@@ -82,6 +82,8 @@ def _mark(connection: Connection, ids: Sequence[int], states: Sequence[Recipient
     for begin in range(0, len(ids), _AT_A_TIME):
         these = Recipient.id.in_(ids[begin : begin + _AT_A_TIME]) & Recipient.state.in_(states)
         values = {"state": RecipientState.UNKNOWN, "state_at": now}
+        changed = select(Recipient.queue_file_id).where(these).distinct()
+        connection.execute(insert(RecordChange).from_select(["queue_file_id"], changed))
         marked += connection.execute(update(Recipient).where(these).values(values)).rowcount
     return marked
 

@@ -213,7 +213,8 @@ def _unwanted(work: Work) -> pixel.NoPixel | None:
 
 
 def _image(work: Work, site: Site) -> bytes:
-    token = _token(tokens.Purpose.PIXEL, work, site, work.received_at + _PIXEL_LIFETIME)
+    purpose = tokens.Purpose.PIXEL_DETAILED if work.known_sender.open_details else tokens.Purpose.PIXEL
+    token = _token(purpose, work, site, work.received_at + _PIXEL_LIFETIME)
     picture = work.known_sender.tracking_image
     if picture is None:
         return pixel.image_tag(f"{site.tracking_url}/o/{token}.gif", visible=False)

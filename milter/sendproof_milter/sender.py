@@ -40,6 +40,8 @@ class Sender:
     test_mode: bool = False
     shared_pixel: bool = False
     tracking_image: str | None = None
+    # Who opens may be written down, not only the grade.
+    open_details: bool = False
 
     def may_use(self, address: str) -> bool:
         """Whether the address belongs to the account."""

@@ -118,6 +118,7 @@ class SenderStore:
         values = {name: document[name] for name in _SAME}
         return Sender(
             **values,
+            open_details=document.get("open_details", False),  # a snapshot of an older version does not say
             limits=QuotaLimits(**document["limits"]),
             domains=frozenset(document["domains"]),
             own_addresses=frozenset(document["own_addresses"]),
@@ -241,6 +242,7 @@ def _documents(session: Session, query: _Query) -> Iterator[tuple[str, Document]
                 "test_mode": account.test_mode,
                 "shared_pixel": account.shared_pixel,
                 "tracking_image": account.tracking_image,
+                "open_details": account.open_details,
                 "limits": {limit: getattr(plan, limit) for limit in _LIMITS},
                 "domains": domains[account.id],
                 "own_addresses": addresses[account.id],

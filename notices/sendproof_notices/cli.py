@@ -1,5 +1,6 @@
 """The program ``sendproof-notices``."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -7,14 +8,27 @@ import click
 
 from sendproof_core import clock, schema_version
 from sendproof_core.database import open_database
-from sendproof_core.errors import guarded
+from sendproof_core.errors import UserError, guarded
 from sendproof_core.own_log import configure
-from sendproof_core.settings import DEFAULT_PATH, DatabaseSettings, HostSettings, SiteSettings, load
+from sendproof_core.queue_times import QueueTimes
+from sendproof_core.secrets_store import SecretsStore
+from sendproof_core.settings import (
+    DEFAULT_PATH,
+    DatabaseSettings,
+    HostSettings,
+    SecretsSettings,
+    SettingsFile,
+    SiteSettings,
+    load,
+)
 from sendproof_notices import sender
+from sendproof_notices.contents import Source
 from sendproof_notices.daemon import Daemon, StopSignals
+from sendproof_notices.mail import Letterhead
 from sendproof_notices.sender import Submission
 from sendproof_notices.settings import NoticesSettings, read_password
-from sendproof_notices.wording import Letterhead
+
+_log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -23,7 +37,7 @@ from sendproof_notices.wording import Letterhead
 )
 @click.option("--once", is_flag=True, help="Go round once and end; status 1 if a notice could not be sent.")
 def command(config: Path, once: bool) -> None:
-    """Mail senders about recipients that their messages did not reach."""
+    """Mail people about their messages and their plan, and what the site wants mailed."""
     configure("sendproof-notices")
     file = load(config)
     settings = file.table(NoticesSettings)
@@ -35,11 +49,13 @@ def command(config: Path, once: bool) -> None:
         helo_name=file.table(HostSettings).name,
         trust=sender.trust(settings.ca_file),
     )
-    letterhead = Letterhead(settings.from_address, file.table(SiteSettings).url)
+    site_url = file.table(SiteSettings).url
+    letterhead = Letterhead(settings.from_address, settings.from_name, site_url)
+    source = Source(site_url, file.table(QueueTimes), _links_key(file))
     database = open_database(file.table(DatabaseSettings).url)
     try:
         schema_version.check(database)
-        daemon = Daemon(database, submission, letterhead, clock.now)
+        daemon = Daemon(database, submission, letterhead, source, settings.lease, clock.now)
         with StopSignals() as stop:
             if not once:
                 daemon.run(stop, settings.poll_seconds)
@@ -47,6 +63,17 @@ def command(config: Path, once: bool) -> None:
                 sys.exit(1)
     finally:
         database.close()
+
+
+def _links_key(file: SettingsFile) -> bytes | None:
+    """None where there is none: notices about messages need no link of the site's."""
+    if SecretsSettings.TABLE not in file.tables:
+        return None
+    try:
+        return SecretsStore(file.table(SecretsSettings).directory).links_key()
+    except UserError as error:
+        _log.warning("event=no-links-key letters=wait error=%s", error)
+        return None
 
 
 def main() -> None:

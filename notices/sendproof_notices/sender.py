@@ -1,8 +1,10 @@
 """Submit one mail: SMTP with STARTTLS and AUTH, the server's certificate checked. Knows no notice and no table."""
 
 import contextlib
+import re
 import smtplib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -11,6 +13,8 @@ from sendproof_core.errors import UserError
 
 TIMEOUT_SECONDS = 30.0  # for each step of the conversation
 _ERROR_CHARACTERS = 500
+# RFC 5321 section 4.5.2: a line that begins with a dot gets another one.
+_DOT_AT_BEGIN = re.compile(rb"^\.", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,11 @@ class Submission:
 
 
 class NotSubmittedError(Exception):
-    """The server did not take the mail over; the text says why, partly in the server's words: hostile."""
+    """The server has not taken the mail over, for certain; the text says why, partly in its words: hostile."""
+
+
+class UnknownOutcomeError(Exception):
+    """The connection broke off after the final dot: the server may have taken the mail over, and may not."""
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
@@ -46,11 +54,21 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         raise UserError(f"[notices] ca_file {ca_file} cannot be used ({reason}).") from None
 
 
-def submit(submission: Submission, mail: EmailMessage, *, from_address: str, to_address: str) -> None:
+def submit(
+    submission: Submission,
+    mail: EmailMessage,
+    *,
+    from_address: str,
+    to_address: str,
+    is_in_time: Callable[[], bool] = lambda: True,
+) -> None:
     """Hand the mail over; returns only after the server's 250 to the final dot.
 
+    ``is_in_time``: asked just before the final dot, without which the server throws away what it was sent.
+
     Raises:
-        NotSubmittedError: it was not taken over, or (the connection broke off after the final dot) nobody can tell.
+        NotSubmittedError: it was not taken over.
+        UnknownOutcomeError: nobody can tell.
     """
     try:
         client = smtplib.SMTP(
@@ -62,12 +80,41 @@ def submit(submission: Submission, mail: EmailMessage, *, from_address: str, to_
         try:
             client.starttls(context=submission.trust)
             client.login(submission.login, submission.password)
-            client.send_message(mail, from_address, [to_address])
+            _begin(client, from_address, to_address)
+            client.send(_DOT_AT_BEGIN.sub(b"..", mail.as_bytes(policy=mail.policy.clone(linesep="\r\n"))))
         except (smtplib.SMTPException, OSError) as error:
             raise NotSubmittedError(_reason(error)) from error
+        if not is_in_time():
+            raise NotSubmittedError("the submission took too long")
+        _end(client)
         # The mail is theirs now, whatever becomes of the goodbye.
         with contextlib.suppress(smtplib.SMTPException, OSError):
             client.quit()
+
+
+def _begin(client: smtplib.SMTP, from_address: str, to_address: str) -> None:
+    """Up to the server's 354."""
+    _expect(client.mail(from_address), 250)
+    _expect(client.rcpt(to_address), 250)
+    _expect(client.docmd("DATA"), 354)
+
+
+def _expect(reply: tuple[int, bytes], code: int) -> None:
+    if reply[0] != code:
+        raise smtplib.SMTPResponseException(*reply)
+
+
+def _end(client: smtplib.SMTP) -> None:
+    try:
+        client.send(b".\r\n")
+        code, text = client.getreply()
+    except (smtplib.SMTPException, OSError) as error:
+        raise UnknownOutcomeError(_reason(error)) from error
+    reason = _reason(smtplib.SMTPResponseException(code, text))
+    if code >= 400:
+        raise NotSubmittedError(reason)
+    if not 200 <= code < 300:  # that is no answer of SMTP's
+        raise UnknownOutcomeError(reason)
 
 
 def _reason(error: smtplib.SMTPException | OSError) -> str:
@@ -75,9 +122,6 @@ def _reason(error: smtplib.SMTPException | OSError) -> str:
         case smtplib.SMTPAuthenticationError():
             # Not the reply's text: a server may quote what it was given.
             text = f"the submission server refused the login ({error.smtp_code})"
-        case smtplib.SMTPRecipientsRefused():
-            code, reply = next(iter(error.recipients.values()))
-            text = f"the recipient was refused: {code} {_text(reply)}"
         case smtplib.SMTPResponseException():
             text = f"the submission server answered {error.smtp_code} {_text(error.smtp_error)}"
         case ssl.SSLCertVerificationError():

@@ -1,5 +1,6 @@
 """The settings of the notices: the table ``[notices]`` of ``sendproof.toml``."""
 
+import datetime as dt
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import ClassVar
 
 from sendproof_core.errors import UserError
 from sendproof_core.settings import setting
-from sendproof_notices.wording import is_mail_address
+from sendproof_notices.mail import is_mail_address
 
 # What smtplib can send with AUTH, and no separator of SASL PLAIN (RFC 4616 section 2).
 _PRINTABLE_ASCII = re.compile(r"[ -~]+")
@@ -23,7 +24,14 @@ class NoticesSettings:
     login: str = setting("Credential that notices are submitted with; its account has no notice address of its own.")
     password_file: Path = setting("File with that credential's password on one line (0600).")
     from_address: str = setting("Address that notices come from; it belongs to the credential's account.")
+    from_name: str = setting("Name that stands before that address.", default="Sendproof")
     poll_seconds: float = setting("Pause between two looks at the record.", default=10.0, at_least=0.1, at_most=3600.0)
+    lease_seconds: float = setting(
+        "How long one submission may take; a daemon that died is replaced after that. The same for all daemons.",
+        default=60.0,
+        at_least=1.0,
+        at_most=240.0,
+    )
     ca_file: Path | None = setting("Certificates (PEM) to trust instead of the system's.", default=None)
 
     def __post_init__(self) -> None:
@@ -32,6 +40,11 @@ class NoticesSettings:
             raise UserError(f"[notices] from_address must be a mail address in ASCII, not {self.from_address!r}.")
         if not _PRINTABLE_ASCII.fullmatch(self.login):
             raise UserError("[notices] login must be printable ASCII.")
+
+    @property
+    def lease(self) -> dt.timedelta:
+        """``lease_seconds``."""
+        return dt.timedelta(seconds=self.lease_seconds)
 
 
 def read_password(path: Path) -> str:

@@ -15,11 +15,13 @@ import yaml  # type: ignore[import-untyped] # comes with Ansible, its stubs do n
 from sendproof_core.queue_times import QueueTimes
 from sendproof_core.settings import (
     DatabaseSettings,
+    DnsSettings,
     HostSettings,
     SaslSettings,
     SecretsSettings,
     SettingsFile,
     SiteSettings,
+    SubmissionSettings,
     load,
 )
 from sendproof_logparser.settings import LogparserSettings
@@ -141,6 +143,7 @@ def test_the_examples_variables_pass_the_checks(run: Run, tmp_path: Path, one_ma
 def test_every_component_reads_its_settings(run: Run, tmp_path: Path, one_machine: dict[str, Any]) -> None:
     settings = rendered_settings(run, tmp_path, one_machine)
     kinds: list[type[Any]] = [HostSettings, DatabaseSettings, SecretsSettings, SiteSettings, QueueTimes, SaslSettings]
+    kinds += [DnsSettings, SubmissionSettings]
     kinds += [MilterSettings, LogparserSettings, WebSettings, NoticesSettings]
     assert set(settings.tables) == {kind.TABLE for kind in kinds}
     for kind in kinds:

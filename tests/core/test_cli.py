@@ -11,6 +11,7 @@ import click
 import click.testing
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from sendproof_core import cli
 from sendproof_core.database import Database
@@ -23,7 +24,7 @@ Command = Callable[..., str]
 
 
 def test_a_new_installation_is_made_step_by_step(sendproof: Command, tmp_path: Path) -> None:
-    assert sendproof("secrets", "create").count("keep a copy in a safe place") == 3
+    assert sendproof("secrets", "create").count("keep a copy in a safe place") == 4
     assert sendproof("secrets", "create") == "every secret file is there already\n"
     assert "the schema is " in sendproof("database", "upgrade")
     assert sendproof("plan", "add", "personal") == "added plan personal\n"
@@ -103,3 +104,18 @@ def test_an_argument_that_is_no_utf_8_is_a_sentence(ready: Command, config: Path
     assert done.returncode == 2
     assert b"no UTF-8 text" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_a_database_that_stops_answering_is_a_sentence(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def locked(_context: object) -> None:
+        raise OperationalError("BEGIN IMMEDIATE", None, Exception("database is locked"))
+
+    monkeypatch.setattr(cli, "Context", locked)
+    monkeypatch.setattr("sys.argv", ["sendproof", "--config", str(config), "plan", "list"])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert capsys.readouterr().err == (
+        "sendproof: the database does not answer (database is locked); try again in a moment.\n"
+    )

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sendproof_core import passwords
 from sendproof_core.database import Database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Account, Credential
+from sendproof_core.schema import Account, Credential, MailRequest
 
 Command = Callable[..., str]
 _MADE = re.compile(r"\b[0-9a-f]{36}\b")  # 18 random octets; no "-" in front, which programs take for an option
@@ -122,3 +122,58 @@ def test_the_list_says_of_every_account_what_it_may_do(ready: Command) -> None:
 def test_without_an_account_the_list_says_so(sendproof: Command, sqlite_database: Database) -> None:
     del sqlite_database
     assert sendproof("account", "list") == "there is no account yet; `sendproof account add` makes one\n"
+
+
+def test_a_password_that_everybody_tries_first_is_refused(ready: Command) -> None:
+    with pytest.raises(UserError, match="too short"):
+        ready("account", "add", "eva", "--plan", "personal", "--password-stdin", given=b"short\n")
+    with pytest.raises(UserError, match="easy to guess"):
+        ready("account", "add", "eva", "--plan", "personal", "--password-stdin", given=b"passwordpassword\n")
+
+
+def test_an_invited_person_chooses_the_password(ready: Command, sqlite_database: Database) -> None:
+    output = ready("account", "add", "eva", "--plan", "personal", "--invite", "--address", "eva@mail.example")
+    assert output == "added account eva; the link to choose its password is mailed to eva@mail.example\n"
+    with sqlite_database.reading() as session:
+        (letter,) = session.scalars(select(MailRequest)).all()
+        assert (letter.kind, letter.to_address) == ("invitation", "eva@mail.example")
+        assert session.scalar(select(Account.address).where(Account.login == "eva")) is None
+    with pytest.raises(UserError, match="needs the --address"):
+        ready("account", "add", "zoe", "--plan", "personal", "--invite")
+
+
+def test_a_provider_is_made_and_unmade(ready: Command) -> None:
+    ready("account", "add", "boss", "--plan", "personal", "--provider", "--address", "boss@mail.example")
+    assert "role:            provider" in ready("account", "show", "boss")
+    ready("account", "change", "boss", "--customer", "--address", "none")
+    shown = ready("account", "show", "boss")
+    assert "role:            customer" in shown
+    assert "address:         none" in shown
+
+
+def test_an_account_is_shown_with_its_use_and_credentials(ready: Command) -> None:
+    ready("credential", "add", "max", "phone", "--label", "Phone")
+    shown = ready("account", "show", "max")
+    assert "plan:            personal" in shown
+    assert "credential:      phone (Phone), last used never" in shown
+    assert "used:            0 of 200, recipients per day;" in shown
+    assert "used:            0 no limit, messages per hour;" in shown
+
+
+def test_accounts_are_found_by_a_part_of_what_is_theirs(ready: Command) -> None:
+    ready("account", "change", "max", "--address", "max@mail.example")
+    assert "max@mail.example" in ready("account", "find", "MAIL")
+    assert ready("account", "find", "MAIL", "--which", "suspended") == (
+        "no account has that in its login, address, domains or credentials\n"
+    )
+
+
+def test_credentials_are_listed_without_those_that_were_revoked(ready: Command) -> None:
+    assert "no credential yet" in ready("credential", "list")
+    for login in ("phone", "lost"):
+        ready("credential", "add", "max", login, "--label", login.title())
+    ready("credential", "revoke", "lost")
+    assert [line.split() for line in ready("credential", "list", "max").splitlines()[1:]] == [
+        ["phone", "max", "never", "Phone"]
+    ]
+    assert "lost        max      revoked" in ready("credential", "list", "--revoked")

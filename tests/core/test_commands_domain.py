@@ -1,6 +1,6 @@
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,10 +8,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import select
 
-from sendproof_core import clock, dkim_keys
+from sendproof_core import clock, dkim_keys, domain_directory
 from sendproof_core.database import Database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import DkimKey, Domain
+from sendproof_core.schema import Account, AuditEntry, DkimKey, Domain
+from sendproof_testing import dns_zone
+from sendproof_testing.dns_zone import DnsZone
 
 Command = Callable[..., str]
 
@@ -121,3 +123,100 @@ def test_a_keys_text_as_an_argument_is_not_repeated(ready: Command) -> None:
     with pytest.raises(UserError, match="no argument") as caught:
         ready("domain", "import-key", "own.example", "s1", "-----BEGIN PRIVATE KEY-----\nsecret")
     assert "secret" not in str(caught.value)
+
+
+@pytest.fixture
+def zone(config: Path) -> Iterator[DnsZone]:
+    """DNS on loopback, in the settings."""
+    with dns_zone.running() as running:
+        lines = f'[dns]\nservers = ["{running.server}"]\ndkim_zone = "keys.relay.example"\ntimeout_seconds = 1.0\n'
+        config.write_text(config.read_text() + lines)
+        yield running
+
+
+def _claim(database: Database, name: str) -> str:
+    """A claim of max; what proves it."""
+    with database.writing() as session:
+        account = session.scalars(select(Account)).one()
+        return domain_directory.claim(session, account, name, clock.now()).challenge
+
+
+def test_a_claim_is_proved_by_looking(ready: Command, sqlite_database: Database, zone: DnsZone) -> None:
+    challenge = _claim(sqlite_database, "own.example")
+    assert "own.example  max      not proved  never" in ready("domain", "list")
+    shown = ready("domain", "check", "OWN.example")
+    assert shown.startswith("own.example of max: not proved\n")
+    assert f"should be: sp1._domainkey.own.example CNAME sp1.{challenge}.keys.relay.example\n" in shown
+    zone.set("sp1._domainkey.own.example", "CNAME", f"sp1.{challenge}.keys.relay.example.")
+    zone.set("own.example", "MX", "0 \\027[31m.")
+    shown = ready("domain", "check", "own.example")
+    assert shown.startswith("own.example of max: proved, proved\n")
+    assert "\x1b" not in shown
+    with sqlite_database.reading() as session:
+        audited = [(entry.event, entry.actor) for entry in session.scalars(select(AuditEntry))]
+    assert audited[-1] == ("domain proved", "command")
+
+
+def test_the_zone_holds_what_the_customers_point_at(ready: Command, sqlite_database: Database, zone: DnsZone) -> None:
+    challenge = _claim(sqlite_database, "own.example")
+    zone.set("sp1._domainkey.own.example", "CNAME", f"sp1.{challenge}.keys.relay.example.")
+    assert ready("domain", "zone") == ""
+    ready("domain", "check", "--all")
+    lines = ready("domain", "zone").splitlines()
+    assert [line.partition(" IN TXT ")[0] for line in lines] == [
+        f"sp1.{challenge}.keys.relay.example.",
+        f"sp1-ed25519.{challenge}.keys.relay.example.",
+    ]
+    assert (
+        ready("domain", "records", "own.example").splitlines()[0].partition(" IN ")[2] == lines[0].partition(" IN ")[2]
+    )
+
+
+def test_all_are_looked_at_in_one_line_each(ready: Command, sqlite_database: Database, zone: DnsZone) -> None:
+    _claim(sqlite_database, "own.example")
+    ready("domain", "add", "relay.example")
+    zone.break_name("own.example")
+    assert ready("domain", "check", "--all").splitlines() == [
+        "own.example of max: not proved: dkim missing, dkim missing, dmarc missing, mx unknown",
+        "relay.example of the provider: the provider's: dkim missing, dmarc missing, mx missing",
+    ]
+
+
+def test_the_providers_own_key_signs_when_it_was_seen(ready: Command, sqlite_database: Database, zone: DnsZone) -> None:
+    record = ready("domain", "add", "relay.example")
+    zone.set("sp1._domainkey.relay.example", "TXT", "".join(re.findall(r'"([^"]*)"', record)))
+    ready("domain", "check", "relay.example")
+    assert _states(sqlite_database) == {"sp1": "active"}
+
+
+def test_what_cannot_be_looked_at_is_said(ready: Command) -> None:
+    with pytest.raises(UserError, match=r"there is no domain own\.example"):
+        ready("domain", "check", "own.example")
+    with pytest.raises(UserError, match="name one domain, or give --all"):
+        ready("domain", "check")
+    with pytest.raises(UserError, match="is no domain name"):
+        ready("domain", "check", "localhost")
+    with pytest.raises(UserError, match="names no zone"):
+        ready("domain", "zone")
+    assert ready("domain", "list") == "there is no domain yet; `sendproof domain add` makes one\n"
+
+
+def test_every_change_is_in_the_audit_log(ready: Command, sqlite_database: Database, tmp_path: Path) -> None:
+    ready("domain", "add", "own.example", "--account", "max", "--unproved")
+    ready("domain", "prove", "own.example")
+    ready("domain", "prove", "own.example")
+    ready("domain", "activate", "own.example", "sp1")
+    ready("domain", "rotate", "own.example")
+    pair = dkim_keys.generate(dkim_keys.ED25519_SHA256)
+    (tmp_path / "key.pem").write_bytes(pair.private_pem)
+    ready("domain", "import-key", "own.example", "old", str(tmp_path / "key.pem"))
+    ready("domain", "retire", "own.example", "old")
+    with sqlite_database.reading() as session:
+        account_id = session.scalars(select(Account.id)).one()
+        audited = [
+            entry for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id)) if "domain" in entry.details
+        ]
+        about = {(entry.actor, entry.account_id, entry.details["domain"]) for entry in audited}
+        events = [entry.event for entry in audited]
+    assert about == {("command", account_id, "own.example")}
+    assert events == ["domain added", "domain proved", "key activated", "keys made", "key imported", "key retired"]

@@ -91,3 +91,10 @@ def test_recipients_of_whom_nothing_is_known_are_counted(ready: Command, sqlite_
     output = ready("status")
     assert "recipients of whom the log does not say what became of them: 2" in output
     assert "recipients that Postfix still has: 0 queued, 0 deferred, 1 held" in output
+
+
+def test_each_part_is_graded_and_what_is_not_well_has_advice(ready: Command) -> None:
+    lines = ready("status").splitlines()
+    assert any(line.startswith("good  database:") for line in lines)
+    bad = next(number for number, line in enumerate(lines) if line.startswith("BAD   log readers:"))
+    assert "Start sendproof-logparser" in lines[bad + 1]

@@ -43,3 +43,18 @@ def test_the_form_is_ascii_and_final_whatever_comes(name: str) -> None:
         return
     assert made.isascii()
     assert domain_names.to_ascii(made) == made
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("own.example", "own.example"),
+        ("xn--strae-oqa.example", "straße.example"),
+        ("xn--bcher-kva.example", "bücher.example"),
+        ("xn--zzzzzzzz.example", "xn--zzzzzzzz.example"),
+        ("xn--a.example", "xn--a.example"),
+        ("_dmarc.own.example", "_dmarc.own.example"),
+    ],
+)
+def test_a_stored_name_is_shown_as_people_write_it_if_that_leads_back(stored: str, shown: str) -> None:
+    assert domain_names.to_unicode(stored) == shown

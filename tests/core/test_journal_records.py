@@ -81,6 +81,7 @@ _RECORDS: st.SearchStrategy[JournalRecord] = st.one_of(
         recipient_number=_NUMBERS,
         grade=_TEXT,
         user_agent=_TEXT,
+        client_address=st.none() | _TEXT,
     ),
 )
 _OPENED = Opened(
@@ -99,6 +100,12 @@ def test_a_record_is_read_as_it_was_written(record: JournalRecord) -> None:
     assert line.isascii()
     assert line.startswith(b'{"event":"')
     assert from_line(line) == record
+
+
+def test_an_older_writers_open_names_no_address() -> None:
+    values = json.loads(to_line(_OPENED))
+    del values["client_address"]
+    assert from_line(json.dumps(values).encode()) == _OPENED
 
 
 def test_a_newer_writers_keys_are_ignored() -> None:

@@ -46,14 +46,20 @@ schema_version.upgrade(open_database(sys.argv[1]))
 
 
 def _tables(database: Database) -> set[str]:
-    return set(inspect(database.engine).get_table_names())
+    return set(filter(_is_described, inspect(database.engine).get_table_names()))
+
+
+def _is_described(name: str | None) -> bool:
+    """Not so each database's own index of words; SQLite's FTS5 keeps tables of its own making beside it."""
+    return name is None or (name != "search_words" and not name.startswith("search_words_"))
 
 
 def test_the_newest_migration_makes_just_the_schema(empty_database_url: str) -> None:
     database = open_database(empty_database_url)
     assert schema_version.upgrade(database)
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "include_name": lambda name, kind, _: kind != "table" or _is_described(name)}
+        context = MigrationContext.configure(connection, opts=options)
         assert alembic.autogenerate.compare_metadata(context, Base.metadata) == []
     assert _tables(database) == {*Base.metadata.tables, "alembic_version"}
     schema_version.check(database)

@@ -31,7 +31,7 @@ def test_only_the_owner_can_read_them(store: SecretsStore, folder: Path) -> None
     store.rotate([])
     assert folder.stat().st_mode & 0o777 == 0o700
     files = list(folder.iterdir())
-    assert len(files) == 4
+    assert len(files) == 5
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
 
 
@@ -167,7 +167,8 @@ def test_what_systemd_gave_to_the_service_is_read_first(
     assert service.unseal(sealed) == b"a private key"
     assert (list(service.token_keys()), service.token_keys()[2]) == ([1, 2], b"z" * 64)
     assert service.site_key() == store.site_key()
-    for name in ("tokens-1.key", "site.key"):
+    assert service.links_key() == store.links_key()
+    for name in ("tokens-1.key", "site.key", "links.key"):
         (folder / name).rename(given / name)
     folder.rmdir()  # a service needs no other folder
     assert list(SecretsStore(folder).token_keys()) == [1, 2]

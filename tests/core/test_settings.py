@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from sendproof_core import settings
 from sendproof_core.errors import UserError
-from sendproof_core.settings import SettingsFile, SiteSettings, load, setting
+from sendproof_core.settings import DnsSettings, SettingsFile, SiteSettings, SubmissionSettings, load, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,3 +132,45 @@ def test_an_address_that_no_mail_reader_could_use_is_refused(tmp_path: Path, add
 def test_a_control_character_is_refused_wherever_text_may_stand(line: str) -> None:
     with pytest.raises(UserError, match="control characters"):
         _read(f"[relay]\n{line}")
+
+
+def _dns(text: str) -> DnsSettings:
+    return SettingsFile(Path("sendproof.toml"), tomllib.loads(f"[dns]\n{text}")).table(DnsSettings)
+
+
+def test_what_is_asked_of_dns() -> None:
+    assert _dns("") == DnsSettings(servers=(), timeout_seconds=5.0, dkim_zone=None, spf_include=None)
+    found = _dns('servers = ["127.0.0.1:5353"]\ndkim_zone = "keys.relay.example"\nspf_include = "_spf.relay.example"')
+    assert (found.servers, found.dkim_zone) == (("127.0.0.1:5353",), "keys.relay.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1", ("192.0.2.1", 53)),
+        ("192.0.2.1:5353", ("192.0.2.1", 5353)),
+        ("[2001:db8::1]:53", ("2001:db8::1", 53)),
+        ("[::1]", ("::1", 53)),
+        ("::1", ("::1", 53)),
+    ],
+)
+def test_a_name_server_is_an_address_and_perhaps_a_port(text: str, address: tuple[str, int]) -> None:
+    assert settings.server_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "ns.example", "192.0.2.256", "192.0.2.1:0", "192.0.2.1:65536", "[::1]:", ":53"])
+def test_what_is_no_name_server_is_named(text: str) -> None:
+    with pytest.raises(UserError, match=r"\[dns\] servers: .* is no address"):
+        _dns(f'servers = ["{text}"]')
+
+
+@pytest.mark.parametrize("name", ["keys", "keys.relay.example.", "Keys.relay.example", "a b.example", ""])
+def test_a_zone_is_a_domain_name(name: str) -> None:
+    with pytest.raises(UserError, match=r"\[dns\] dkim_zone must be a domain name"):
+        _dns(f'dkim_zone = "{name}"')
+
+
+def test_what_people_enter_in_their_mail_program() -> None:
+    assert SubmissionSettings() == SubmissionSettings(host=None, tls_port=465, starttls_port=587)
+    with pytest.raises(UserError, match=r"\[submission\] host must be a host name"):
+        SubmissionSettings(host="mail.example <b>")

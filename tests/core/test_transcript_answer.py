@@ -1,5 +1,8 @@
+import dataclasses
 import datetime as dt
+import re
 import uuid
+import zoneinfo
 
 import pytest
 
@@ -44,3 +47,17 @@ def test_a_refusal_has_its_reason_and_its_advice(reply: str, sentence: str, advi
     assert told.words == (reply,)
     assert told.advice is not None
     assert advice in told.advice
+
+
+def test_an_outsider_is_told_of_the_sender_in_two_zones_and_given_no_advice() -> None:
+    for state in RecipientState:
+        for status, reply in (("sent", "250 Ok"), ("deferred", "450 4.2.0 Greylisted"), ("bounced", "550 5.1.1 no")):
+            given = case(state, reply, status)
+            given = dataclasses.replace(given, zone=zoneinfo.ZoneInfo("Europe/Vienna"), to_outsider=True)
+            told = answer(given)
+            assert told.advice is None
+            words = " ".join((*told.sentences, told.proof))
+            assert not re.search(r"\byour?\b", words), words
+    took = case(RecipientState.DELIVERED, "250 Ok", "sent")
+    took = dataclasses.replace(took, zone=zoneinfo.ZoneInfo("Europe/Vienna"), to_outsider=True)
+    assert "at 14:03:06 CET (13:03:06 UTC)" in answer(took).sentences[0]

@@ -224,6 +224,14 @@ def test_a_shared_picture_is_not_held_for_a_recipient_who_has_no_copy() -> None:
     assert not [e for e in story(RecipientState.BOUNCED, opens=opens).timeline if e.kind is EntryKind.OPENED]
 
 
+def test_who_opened_is_told_where_the_account_keeps_it() -> None:
+    known = OpenView(SENT_AT, "person", "Thunder\x1bbird", shared=False, client_address="192.0.2.9")
+    told = story(RecipientState.DELIVERED, attempt("250 Ok", status="sent"), opens=(known,))
+    (opened,) = [entry for entry in told.timeline if entry.kind is EntryKind.OPENED]
+    assert opened.detail[1].startswith("From 192.0.2.9, which says it is")
+    assert "\x1b" not in opened.detail[1]
+
+
 def test_many_opens_are_summed_up() -> None:
     opens = tuple(OpenView(SENT_AT + dt.timedelta(minutes=n), "machine", "", shared=False) for n in range(40))
     told = story(RecipientState.DELIVERED, attempt("250 Ok", status="sent"), opens=opens)

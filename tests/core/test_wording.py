@@ -22,6 +22,14 @@ def test_times_are_the_readers_and_the_day_is_named_where_it_is_another() -> Non
     assert TIMES.full(MOMENT) == "22 Nov 2026 14:03:05 CET"
 
 
+def test_who_is_not_in_that_zone_is_told_its_name_and_the_moment_in_utc() -> None:
+    theirs = ReadersTime(VIENNA, dt.date(2026, 11, 22), is_foreign=True)
+    assert theirs.at(MOMENT) == "at 14:03:05 CET (13:03:05 UTC)"
+    assert theirs.about(MOMENT) == "at about 14:03 CET (13:03 UTC)"
+    assert theirs.at(MOMENT + dt.timedelta(hours=10)) == "on 23 Nov at 00:03:05 CET (22 Nov 23:03:05 UTC)"
+    assert ReadersTime(dt.UTC, dt.date(2026, 11, 22), is_foreign=True).at(MOMENT) == "at 13:03:05 UTC"
+
+
 def test_a_zone_without_an_abbreviation_is_named_by_its_offset() -> None:
     assert wording.zone_name(MOMENT.astimezone(zoneinfo.ZoneInfo("America/Sao_Paulo"))) == "UTC-03:00"
 

@@ -1,50 +1,66 @@
-"""A sender signs in and reads a transcript of real mail in a browser."""
+"""Opens of real mail, as the account's privacy setting has them kept; and the host name that serves pixels only."""
 
-from pathlib import Path
+import re
+import time
+import urllib.error
+import urllib.request
 
 import pytest
-from selenium.webdriver.common.by import By
+from sqlalchemy import select
 
-from sendproof_testing import browser, mail
-from sendproof_testing.installation import ACCEPT, REFUSE
+from sendproof_core import directory
+from sendproof_core.database import Database
+from sendproof_core.schema import Message, Open
+from sendproof_milter.sender_store import MAXIMAL_AGE_SECONDS
+from sendproof_testing import mail
+from sendproof_testing.installation import ACCEPT
 from sendproof_testing.sandbox import Sandbox
 
-pytestmark = [pytest.mark.integration, pytest.mark.browser]
+pytestmark = pytest.mark.integration
 
-SUBJECT = "Seen in <b>the</b> browser"
-ACCEPTED, REFUSED = f"anna.browser@{ACCEPT}", f"cara.browser@{REFUSE}"
+READER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Thunderbird/140.0"
+_PIXEL = re.compile(rb'src="(http://[^"]+/o/[\w-]{56}\.gif)"')
 
 
-def test_a_sender_signs_in_and_reads_a_transcript(sandbox: Sandbox, tmp_path: Path) -> None:
+def opened(sandbox: Sandbox, database: Database, recipient: str) -> tuple[str, str, str | None]:
+    """What is kept when the recipient of a new mail looks at it."""
+    mail.submit(sandbox, [recipient], subject=recipient)
+    raw = mail.wait_until(
+        lambda: mail.received_by(sandbox.installation.mail_folder, recipient), 30, f"mail for {recipient}"
+    )[0]
+    found = _PIXEL.search(raw.replace(b"=\r\n", b"").replace(b"=\n", b"").replace(b"=3D", b"="))
+    assert found
+    address = found[1].decode()
+    assert address.startswith(sandbox.installation.tracking_url)
+    urllib.request.urlopen(urllib.request.Request(address, headers={"User-Agent": READER}), timeout=10).close()
+
+    def kept() -> tuple[str, str, str | None] | None:
+        with database.reading() as session:
+            wanted = select(Open).join(Message, Message.id == Open.message_id).where(Message.subject == recipient)
+            found = session.scalar(wanted)
+            return (found.grade, found.user_agent, found.client_address) if found is not None else None
+
+    return mail.wait_until(kept, 20, "the open in the record")
+
+
+def test_only_the_grade_is_kept_unless_the_account_wants_more(sandbox: Sandbox, database: Database) -> None:
+    assert opened(sandbox, database, f"quiet@{ACCEPT}") == ("person", "", None)
+    with database.writing() as session:
+        directory.find_account(session, "max").open_details = True
+    time.sleep(MAXIMAL_AGE_SECONDS + 0.5)
+    try:
+        assert opened(sandbox, database, f"watched@{ACCEPT}") == ("person", READER, "127.0.0.1")
+    finally:
+        with database.writing() as session:
+            directory.find_account(session, "max").open_details = False
+
+
+def test_the_host_of_the_pixels_has_nothing_else(sandbox: Sandbox) -> None:
     made = sandbox.installation
-    mail.submit(sandbox, [ACCEPTED, REFUSED], subject=SUBJECT)
-    with browser.start() as window:
-        window.sign_in(made.web_url, made.login.login, made.login.password)
-
-        def both_final() -> str | None:
-            window.open(f"{made.web_url}/messages")
-            rows = [row.text for row in window.driver.find_elements(By.CSS_SELECTOR, "main li, main tr, main article")]
-            found = [
-                text for text in rows if SUBJECT in text and "ACCEPTED" in text.upper() and "BOUNCED" in text.upper()
-            ]
-            return found[0] if found else None
-
-        mail.wait_until(both_final, 30, "the message with both final states in the list")
-        window.driver.find_element(By.PARTIAL_LINK_TEXT, SUBJECT).click()
-        page = window.text()
-        assert SUBJECT in page
-        assert ACCEPTED in page
-        assert REFUSED in page
-        assert "took the message" in page
-        assert "No mailbox here by that name" in page
-        assert "own.example" in page
-        assert "TLS 1.3" in page
-        assert f"RCPT TO:<{ACCEPTED}>" in window.driver.page_source.replace("&lt;", "<").replace("&gt;", ">")
-        assert window.complaints() == []
-        for scheme, size in (("light", browser.DESKTOP), ("dark", browser.PHONE)):
-            window.prefer(scheme)
-            window.resize(*size)
-            assert window.overflow() == 0
-            picture = tmp_path / f"transcript-{scheme}.png"
-            window.screenshot(picture)
-            assert picture.stat().st_size > 20_000
+    for path in ("/", "/sign-in", "/messages", "/static/sendproof.css"):
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+            urllib.request.urlopen(f"{made.tracking_url}{path}", timeout=10)
+        assert "Set-Cookie" not in refused.value.headers
+        refused.value.close()
+    with urllib.request.urlopen(f"{made.web_url}/sign-in", timeout=10) as answer:
+        assert answer.status == 200

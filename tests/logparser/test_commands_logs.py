@@ -14,13 +14,14 @@ from pathlib import Path
 import click.testing
 import pytest
 from rich.cells import cell_len
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 
 from sendproof_core.commands_context import Context
 from sendproof_core.database import Database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Attempt, ReadingPosition
+from sendproof_core.schema import Attempt, ReadingPosition, RecordChange, SearchEntry
 from sendproof_logparser.commands_logs import logs
+from sendproof_testing import sample_record
 
 TRAFFIC = Path(__file__).parents[1] / "corpus" / "logs" / "dialogue.log"
 _PROGRAM = [
@@ -295,3 +296,19 @@ def test_of_a_damaged_file_what_can_be_read_is_imported(
     assert done.exit_code == 1
     assert done.stderr.startswith(f"sendproof: {path} is damaged: ")
     assert len(attempts(sqlite_database)) > 100
+
+
+def test_what_is_still_to_be_derived_is_derived_by_command_and_all_of_it_again_if_wanted(
+    installation: Context, sqlite_database: Database
+) -> None:
+    with sqlite_database.writing() as session:
+        sample_record.fill(session, older_messages=3)
+        entries = session.scalar(select(func.count()).select_from(SearchEntry))
+        session.add(RecordChange(message_id=sample_record.OFFER_ID))
+    assert run(installation, "index").output == "derived from 1 changes of the record\n"
+    assert run(installation, "index").output == "derived from 0 changes of the record\n"
+    with sqlite_database.writing() as session:
+        session.execute(delete(SearchEntry))
+    assert f"derived from {entries} changes" in run(installation, "index", "--rebuild").output
+    with sqlite_database.reading() as session:
+        assert session.scalar(select(func.count()).select_from(SearchEntry)) == entries

@@ -12,9 +12,10 @@ import pytest
 
 from sendproof_core.clock import monotonic_seconds
 from sendproof_core.database import Database
-from sendproof_core.schema import Attempt, OpenConversation, QueueFile, ReadingPosition
+from sendproof_core.schema import Attempt, DeliveryDay, OpenConversation, QueueFile, ReadingPosition, SearchEntry
 from sendproof_core.service_notify import ServiceNotifier
 from sendproof_core.source_names import import_name
+from sendproof_logparser import derive
 from sendproof_logparser.daemon import Daemon, Stopped, _counts
 from sendproof_logparser.metrics import Metrics
 from sendproof_logparser.store import Written
@@ -290,3 +291,40 @@ def test_the_numbers_say_what_was_stored_and_how_far_it_is(machine: Machine, run
     assert value("sendproof_logparser_unread_bytes", {"source": f"{HOST}:{machine.maillog}"}) == 0
     assert value("sendproof_logparser_open_recipients", {"state": "queued"}) == 0
     assert value("sendproof_logparser_batch_seconds_count") == 1
+
+
+def _waiting(machine: Machine) -> int:
+    with machine.database.reading() as session:
+        return derive.count_open(session)
+
+
+def test_what_follows_from_the_lines_is_derived_a_moment_after_they_were_read(
+    machine: Machine, running: _Running
+) -> None:
+    running.start()
+    machine.log(*STORY)
+    machine.note(*NOTES)
+    _wait_for(lambda: len(machine.rows(SearchEntry)) > 0 and _waiting(machine) == 0)
+    assert machine.rows(DeliveryDay)
+
+
+def test_reading_once_derives_as_well(machine: Machine, running: _Running) -> None:
+    machine.log(*STORY)
+    machine.note(*NOTES)
+    running.daemon.read_all()
+    assert machine.rows(SearchEntry)
+    assert _waiting(machine) == 0
+
+
+def test_while_there_is_more_to_read_something_is_derived_once_a_second(machine: Machine, running: _Running) -> None:
+    machine.note(*NOTES)
+    machine.log(*STORY)
+    assert running.daemon.read_once()
+    waiting = [_waiting(machine)]
+    for number in range(3):
+        machine.note(admitted(f"4jXGhx1fv9zJLd{number}", "anna@example.net", number=100 + number))
+        running.now += dt.timedelta(milliseconds=400)
+        assert running.daemon.read_once()
+        waiting.append(_waiting(machine))
+    assert waiting[0] == waiting[3] == 0
+    assert 0 < waiting[1] < waiting[2]

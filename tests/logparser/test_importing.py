@@ -12,7 +12,7 @@ import pytest
 
 from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Attempt, OpenConversation, QueueFile, ReadingPosition, UnknownLine
+from sendproof_core.schema import Attempt, OpenConversation, QueueFile, ReadingPosition, RecordChange, UnknownLine
 from sendproof_core.settings import SettingsFile, load
 from sendproof_logparser.importing import Imported, Importer
 from sendproof_testing.record_reading import HOST, LOGS, NOW, Machine
@@ -57,6 +57,7 @@ def test_an_old_file_becomes_part_of_the_record(
     assert shown[-1] == (path.stat().st_size, path.stat().st_size)
     assert [row.queue_id for row in machine.rows(QueueFile)] == ["4jXGhv32rHzJLdv", "4jXGhv3rKyzJLdy"]
     assert machine.rows(OpenConversation) == []
+    assert machine.rows(RecordChange) == []  # all that follows was derived
 
 
 def test_a_file_that_is_given_again_adds_nothing_whatever_it_is_called(

@@ -3,12 +3,12 @@
 import base64
 import hashlib
 import hmac
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import click.testing
 import pytest
+from pysqlite3 import dbapi2 as sqlite_driver
 
 from sendproof_core.schema import Attempt, Delivery
 from sendproof_logparser.commands_logs import logs
@@ -228,5 +228,8 @@ def _octets_of_database(machine: Machine) -> bytes:
     assert path
     found = b"".join(file.read_bytes() for file in sorted(Path(path).parent.glob(f"{Path(path).name}*")))
     # And as SQL gives it: a long value is spread over pages.
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        return found + "".join(connection.iterdump()).encode("utf-8", "surrogatepass")
+    with sqlite_driver.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        selections = [f'SELECT * FROM "{table}"' for (table,) in tables]  # noqa: S608 - our own names
+        rows = [row for selection in selections for row in connection.execute(selection)]
+    return found + "\n".join(str(value) for row in rows for value in row).encode("utf-8", "surrogatepass")

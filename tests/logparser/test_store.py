@@ -96,6 +96,14 @@ def test_a_line_that_no_database_takes_becomes_an_unknown_line(machine: Machine)
     assert unknown == [("bad", 5, None), ("worse", 9, "smtpd")]
 
 
+def test_who_opened_is_stored_where_the_journal_names_it(machine: Machine) -> None:
+    opened = Opened(at=NOW, message_id=uuid.UUID(int=1), recipient_number=1, grade="person", user_agent="")
+    named = dataclasses.replace(opened, recipient_number=2, user_agent="Thunderbird", client_address="192.0.2.9")
+    machine.store().write(_batch(opened, named))
+    found = sorted((row.recipient_number, row.user_agent, row.client_address) for row in machine.rows(Open))
+    assert found == [(1, "", None), (2, "Thunderbird", "192.0.2.9")]
+
+
 def test_a_locked_database_is_away_and_the_same_batch_can_be_stored_later(machine: Machine) -> None:
     impatient = open_database(str(machine.database.engine.url))
     event.listen(impatient.engine, "checkout", lambda connection, *_: connection.execute("PRAGMA busy_timeout=1"))

@@ -396,6 +396,11 @@ def test_the_pixel_names_the_message_and_its_only_recipient() -> None:
     assert b'.gif" width="1" height="1" alt="">' in work.body
 
 
+def test_the_pixel_says_whether_who_opens_may_be_written_down() -> None:
+    assert _pixel_token(_admitted(submission(), open_details=True)).purpose is tokens.Purpose.PIXEL_DETAILED
+    assert _pixel_token(_admitted(submission(), open_details=False)).purpose is tokens.Purpose.PIXEL
+
+
 @pytest.mark.parametrize(("of_sender", "site"), [({}, _SITE), ({"shared_pixel": True}, _SPLITTING)])
 def test_a_pixel_that_several_recipients_share_names_none_of_them(of_sender: dict[str, Any], site: Site) -> None:
     work = _admitted(submission(recipients=_THREE), site, **of_sender)

@@ -52,6 +52,11 @@ def _delivers(milter: _Milter, message: Submission | None = None) -> bool:
         return session.deliver(message or submission()).verdict == "continue"
 
 
+def _answers(path: Path) -> bool:
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 def _is_gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
@@ -152,6 +157,7 @@ def test_workers_end_when_their_parent_was_killed_and_the_next_start_takes_the_s
         milter.program.process.kill()
         milter.program.process.wait()
         _until(lambda: all(_is_gone(pid) for pid in processes))
+        _until(lambda: not _answers(milter.socket))  # nobody has inherited it
     with start_milter(workers=1) as milter:
         assert _delivers(milter)
 

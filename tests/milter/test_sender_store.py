@@ -76,7 +76,7 @@ def test_a_login_is_an_account_with_its_plan_domains_and_keys(store: SenderStore
     ]
     assert [key.domain for key in sender.provider_keys] == ["relay.example"]
     assert (sender.own_addresses, sender.test_mode, sender.shared_pixel) == (frozenset(), False, False)
-    assert sender.tracking_image is None
+    assert (sender.tracking_image, sender.open_details) == (None, False)
 
 
 def test_what_an_account_chose_is_known(database: Database, found: Callable[[], Sender | None]) -> None:
@@ -84,9 +84,11 @@ def test_what_an_account_chose_is_known(database: Database, found: Callable[[], 
         account = directory.find_account(session, "max")
         directory.change_account(session, account, test_mode=True, shared_pixel=True, tracking_image="logo.png")
         directory.add_own_address(session, account, "Max@gmail.example", NOW)
+        account.open_details = True
         directory.change_plan(session, "personal", QuotaLimits(messages_per_hour=3, message_octets=1000))
     sender = found()
     assert sender is not None
+    assert sender.open_details
     assert (sender.test_mode, sender.shared_pixel, sender.tracking_image) == (True, True, "logo.png")
     assert sender.limits == QuotaLimits(messages_per_hour=3, message_octets=1000)
     assert sender.may_use("max@gmail.example")

@@ -64,7 +64,7 @@ def test_once_ends_with_1_if_a_notice_could_not_be_sent(
     submission_server.replies["RCPT"] = "550 5.1.1 No"
     done = once(config)
     assert done.returncode == 1
-    assert "notice=1 event=not-sent tries=1 error=the recipient was refused: 550 5.1.1 No" in done.stderr
+    assert "notice=1 event=not-sent tries=1 error=the submission server answered 550 5.1.1 No" in done.stderr
 
 
 def test_without_tables_one_sentence_says_what_to_run(config: Path) -> None:

@@ -6,7 +6,7 @@ from email.message import EmailMessage
 import pytest
 
 from sendproof_core.errors import UserError
-from sendproof_notices.sender import NotSubmittedError, Submission, submit, trust
+from sendproof_notices.sender import NotSubmittedError, Submission, UnknownOutcomeError, submit, trust
 from sendproof_testing.submission_server import HANG_UP, SubmissionServer
 
 
@@ -45,10 +45,10 @@ def test_a_mail_goes_over_tls_with_the_login(submission_server: SubmissionServer
         ("EHLO", "250 localhost", "STARTTLS extension not supported"),
         ("STARTTLS", "454 TLS not available", "454 TLS not available"),
         ("MAIL", "553 5.7.1 Not yours", "553 5.7.1 Not yours"),
-        ("RCPT", "550 5.1.1 No such user", "the recipient was refused: 550 5.1.1 No such user"),
+        ("RCPT", "550 5.1.1 No such user", "550 5.1.1 No such user"),
         ("DATA", "451 4.7.1 Plan limit reached", "451 4.7.1 Plan limit reached"),
         (".", "554 5.7.1 No", "554 5.7.1 No"),
-        (".", HANG_UP, "no SMTP conversation"),
+        ("DATA", HANG_UP, "no SMTP conversation"),
     ],
 )
 def test_a_mail_that_is_not_taken_over_says_why(
@@ -58,6 +58,40 @@ def test_a_mail_that_is_not_taken_over_says_why(
     with pytest.raises(NotSubmittedError, match=expected):
         send(submission(submission_server))
     assert submission_server.mails == []
+
+
+def test_after_the_final_dot_a_broken_connection_leaves_it_in_doubt(submission_server: SubmissionServer) -> None:
+    submission_server.replies["."] = HANG_UP
+    with pytest.raises(UnknownOutcomeError, match="no SMTP conversation"):
+        send(submission(submission_server))
+
+
+def test_after_the_final_dot_what_is_no_answer_leaves_it_in_doubt(submission_server: SubmissionServer) -> None:
+    submission_server.replies["."] = "what?"
+    with pytest.raises(UnknownOutcomeError):
+        send(submission(submission_server))
+
+
+def test_without_the_final_dot_in_time_nothing_is_submitted(submission_server: SubmissionServer) -> None:
+    mail = EmailMessage()
+    mail.set_content("Hello\n")
+    with pytest.raises(NotSubmittedError, match="took too long"):
+        submit(
+            submission(submission_server),
+            mail,
+            from_address="notices@relay.example",
+            to_address="max@home.example",
+            is_in_time=lambda: False,
+        )
+    assert submission_server.mails == []
+
+
+def test_a_line_that_begins_with_a_dot_arrives_as_it_is(submission_server: SubmissionServer) -> None:
+    mail = EmailMessage()
+    mail.set_content(".\n..two\nend\n")
+    submit(submission(submission_server), mail, from_address="notices@relay.example", to_address="max@home.example")
+    (received,) = submission_server.mails
+    assert received.content.endswith(b"\r\n\r\n.\r\n..two\r\nend\r\n")
 
 
 @pytest.mark.parametrize("goodbye", [HANG_UP, "500 What?"])

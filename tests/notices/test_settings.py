@@ -25,11 +25,19 @@ def table(folder: Path, **changes: object) -> NoticesSettings:
 def test_four_settings_are_enough(tmp_path: Path) -> None:
     settings = table(tmp_path)
     assert (settings.smtp_port, settings.poll_seconds, settings.ca_file) == (587, 10.0, None)
+    assert (settings.from_name, settings.lease.total_seconds()) == ("Sendproof", 60)
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("from_address", "notices"), ("from_address", "a@b, c@d"), ("login", "jörg"), ("login", ""), ("smtp_port", 0)],
+    [
+        ("from_address", "notices"),
+        ("from_address", "a@b, c@d"),
+        ("login", "jörg"),
+        ("login", ""),
+        ("smtp_port", 0),
+        ("lease_seconds", 0),
+    ],
 )
 def test_a_setting_that_could_never_work_is_named(tmp_path: Path, key: str, value: object) -> None:
     with pytest.raises(UserError, match=key):

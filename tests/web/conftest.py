@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 
 from sendproof_core.settings import SettingsFile
-from sendproof_testing import sample_record, sample_site
+from sendproof_testing import own_site, sample_record, sample_site
+from sendproof_testing.own_site import OwnSite
 from sendproof_testing.visitor import Visitor
 from sendproof_web import services
 from sendproof_web.app import create_app
@@ -48,19 +49,26 @@ def stranger(app: Flask) -> Visitor:
     return Visitor(app.test_client())
 
 
-@pytest.fixture(scope="session")
-def cookie(app: Flask) -> str:
-    """What signing in gave; it takes a while on purpose, so it is done once."""
-    visitor = Visitor(app.test_client())
-    assert visitor.sign_in("max").status_code == 303
-    found = visitor.client.get_cookie("sendproof")
-    assert found
-    return found.value
+@pytest.fixture
+def max_(app: Flask) -> Visitor:
+    """The account with the sample's messages, signed in."""
+    return own_site.signed_in(app, "max", NOW)
 
 
 @pytest.fixture
-def max_(app: Flask, cookie: str) -> Visitor:
-    """The account with the sample's messages, signed in."""
-    visitor = Visitor(app.test_client())
-    visitor.client.set_cookie("sendproof", cookie)
-    return visitor
+def eva(app: Flask) -> Visitor:
+    """Another account, which has sent nothing, signed in."""
+    return own_site.signed_in(app, "eva", NOW)
+
+
+@pytest.fixture
+def boss(app: Flask) -> Visitor:
+    """The provider, signed in."""
+    return own_site.signed_in(app, "boss", NOW)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[OwnSite]:
+    """A site of the test's own, to write to, with a clock that the test sets."""
+    with own_site.running(tmp_path, NOW) as made:
+        yield made

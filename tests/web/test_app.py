@@ -7,6 +7,7 @@ from sendproof_core import settings
 from sendproof_core.errors import UserError
 from sendproof_testing import sample_site
 from sendproof_testing.visitor import Visitor
+from sendproof_web import access
 from sendproof_web.app import create_app
 
 
@@ -37,6 +38,6 @@ def test_a_proxys_word_on_the_address_is_believed_only_if_it_is_trusted(tmp_path
     behind = create_app(settings.load(file.path))
     seen = []
     for made in (before, behind):
-        made.add_url_rule("/from", "from", lambda: request.remote_addr or "")
+        made.add_url_rule("/from", "from", access.public(lambda: request.remote_addr or ""))
         seen.append(made.test_client().get("/from", headers=forwarded).text)
     assert seen == ["127.0.0.1", "203.0.113.9"]

@@ -1,12 +1,9 @@
 """The site as a Flask application: wires its parts; has no page of its own."""
 
-import hashlib
-from pathlib import Path
-
 import jinja2
 from flask import Flask, redirect, url_for
 from flask.typing import ResponseReturnValue
-from flask_wtf.csrf import CSRFProtect  # type: ignore[import-untyped] # it has no types
+from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped] # it has no types
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sendproof_core import clock
@@ -15,12 +12,75 @@ from sendproof_core.database import open_database
 from sendproof_core.journal import Journal
 from sendproof_core.queue_times import QueueTimes
 from sendproof_core.secrets_store import SecretsStore
-from sendproof_core.settings import DatabaseSettings, SecretsSettings, SettingsFile, SiteSettings
-from sendproof_web import error_pages, health, messages, page_words, pixel, security_headers, services, sign_in
+from sendproof_core.settings import (
+    DatabaseSettings,
+    DnsSettings,
+    SaslSettings,
+    SecretsSettings,
+    SettingsFile,
+    SiteSettings,
+    SubmissionSettings,
+)
+from sendproof_web import (
+    access,
+    account,
+    assets,
+    credentials,
+    domains,
+    error_pages,
+    form_origin,
+    guide,
+    hand_over,
+    health,
+    hosts,
+    locale,
+    messages,
+    notices,
+    page_words,
+    pages,
+    pixel,
+    preferences,
+    provider,
+    provider_accounts,
+    provider_audit,
+    provider_health,
+    provider_plans,
+    provider_queue,
+    recovery,
+    security,
+    security_headers,
+    sender_addresses,
+    services,
+    sessions,
+    sign_in,
+    sign_up,
+    transcripts,
+)
+from sendproof_web.attempts import Attempts
 from sendproof_web.settings import WebSettings
 
+_PARTS = (
+    locale, messages, transcripts, guide, hand_over, account, credentials, preferences, domains, sender_addresses,
+    notices, security, sign_up, recovery, provider, provider_accounts, provider_plans, provider_queue,
+    provider_health, provider_audit, pages, pixel, health,
+)  # fmt: skip
 _FORM_OCTETS = 64 * 1024
 _STATIC_SECONDS = 365 * 86400
+
+
+class _FormTokens(CSRFProtect):  # type: ignore[misc] # Flask-WTF has no types
+    """Asks every form for its token; over HTTPS also where it comes from, which a client may answer with anything."""
+
+    def protect(self, **how: bool) -> None:
+        """Refuse what is not from a page of ours. ``how``: as Flask-WTF has it.
+
+        Raises:
+            CSRFError: it is not.
+        """
+        try:
+            super().protect(**how)
+        except ValueError:
+            raise CSRFError("the Referer header is no address") from None
 
 
 def create_app(settings_file: SettingsFile, *, now: Clock = clock.now) -> Flask:
@@ -37,7 +97,7 @@ def create_app(settings_file: SettingsFile, *, now: Clock = clock.now) -> Flask:
     app.config.update(
         SECRET_KEY=secrets.site_key(),
         MAX_CONTENT_LENGTH=_FORM_OCTETS,
-        PERMANENT_SESSION_LIFETIME=sign_in.SESSION_LIFETIME,
+        PERMANENT_SESSION_LIFETIME=sessions.LIFETIME,
         SEND_FILE_MAX_AGE_DEFAULT=_STATIC_SECONDS,
         # The __Host- prefix: no other host and no plain HTTP can set it.
         SESSION_COOKIE_NAME="__Host-sendproof" if https else "sendproof",
@@ -63,25 +123,33 @@ def create_app(settings_file: SettingsFile, *, now: Clock = clock.now) -> Flask:
             token_keys=secrets.token_keys(),
             queue_times=settings_file.table(QueueTimes),
             now=now,
-            sign_in_throttle=services.sign_in_throttle(),
+            attempts=Attempts(secrets.site_key()),
             images=web.images,
+            secrets=secrets,
+            links_key=secrets.links_key(),
+            site=site,
+            web=web,
+            dns=settings_file.table(DnsSettings),
+            submission=settings_file.table(SubmissionSettings),
+            passwd_file=settings_file.table(SaslSettings).passwd_file if "sasl" in settings_file.tables else None,
         ),
     )
-    CSRFProtect(app)
+    hosts.install(app, site)
+    form_origin.install(app, site.url)
+    csrf = _FormTokens(app)
     sign_in.install(app)
     security_headers.install(app, https=https)
     error_pages.install(app)
-    page_words.install(app, stylesheet_version=_version(Path(__file__).parent / "static" / "sendproof.css"))
-    for part in (messages, pixel, health):
+    page_words.install(app)
+    assets.install(app)
+    locale.install(app, csrf)
+    access.install(app)
+    for part in _PARTS:
         app.register_blueprint(part.blueprint)
     app.add_url_rule("/", "home", _home)
     return app
 
 
+@access.public
 def _home() -> ResponseReturnValue:
     return redirect(url_for("messages.index"))
-
-
-def _version(path: Path) -> str:
-    """Changes with the file, so that browsers may keep it for ever."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -47,7 +47,12 @@ class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # gunico
             "logger_class": _OwnLog,
             "control_socket_disable": True,
             "graceful_timeout": 10,
-            "limit_request_line": 2048,
+            # A search's address may be long; a head of 16 KB is nobody's browser.
+            "limit_request_line": 4096,
+            "limit_request_fields": 60,
+            "limit_request_field_size": 8190,
+            # What a proxy says of its client is ProxyFix's to believe, as `trusted_proxies` says, and nobody else's.
+            "forwarded_allow_ips": "",
         }
         for name, value in options.items():
             self.cfg.set(name, value)

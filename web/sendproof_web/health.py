@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
 from sendproof_web import queries
+from sendproof_web.access import public
 from sendproof_web.services import services
 
 _LOG = logging.getLogger(__name__)
@@ -15,6 +16,7 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
+@public
 def healthz() -> ResponseReturnValue:
     """200 if the database answers, else 503."""
     try:

@@ -1,7 +1,8 @@
 """The opened-alert pixel: one image for every token, no database, no cookie; a journal line for a valid token.
 
-An account may have a picture of its own instead, a file that the operator has put into the folder of images. Decides
-nothing about the grade: `opens` does.
+An account may have a picture of its own instead, a file that the operator has put into the folder of images. Who
+fetched it is written down only where the pixel says so; else the grade alone is. Decides nothing about the grade:
+`opens` does.
 """
 
 import base64
@@ -15,11 +16,14 @@ from sendproof_core import journal_records, tokens
 from sendproof_core.journal_records import Opened
 from sendproof_core.tokens import Purpose
 from sendproof_web import opens
+from sendproof_web.access import public
+from sendproof_web.opens import Grade
 from sendproof_web.services import services
 
 # 1 x 1, transparent: 43 octets.
 GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
 _USER_AGENT_CHARACTERS = 500
+_PURPOSES = (Purpose.PIXEL, Purpose.PIXEL_DETAILED)
 _LOG = logging.getLogger(__name__)
 
 # What `sendproof account change --tracking-image` takes: no folder, nothing hidden.
@@ -29,6 +33,7 @@ blueprint = Blueprint("pixel", __name__)
 
 
 @blueprint.get("/o/<token>.gif")
+@public
 def fetch(token: str) -> Response:
     """The image, whatever the token is."""
     _note(token)
@@ -36,6 +41,7 @@ def fetch(token: str) -> Response:
 
 
 @blueprint.get("/o/<token>/<picture>")
+@public
 def fetch_picture(token: str, picture: str) -> Response:
     """A visible picture, whatever the token is; the pixel if there is no such picture."""
     _note(token)
@@ -59,16 +65,24 @@ def _image(content: bytes, kind: str) -> Response:
 def _note(token: str) -> None:
     now = services().now()
     found = tokens.read(token, services().token_keys, now)
-    if found is None or found.purpose is not Purpose.PIXEL:
+    if found is None or found.purpose not in _PURPOSES:
         return
+    limit = services().open_limit
+    if not limit.admits(found.message_id, found.recipient_number, now):
+        return
+    if count := limit.left_out():
+        _LOG.warning("event=opens-not-journalled count=%d reason=too-many-of-one-pixel", count)
     user_agent = request.headers.get("User-Agent", "")[:_USER_AGENT_CHARACTERS]
+    grade = opens.grade(request.method, user_agent, _purpose())
+    may_know_who = found.purpose is Purpose.PIXEL_DETAILED
     line = journal_records.to_line(
         Opened(
             at=now,
             message_id=found.message_id,
             recipient_number=found.recipient_number,
-            grade=opens.grade(request.method, user_agent, _purpose()).value,
-            user_agent=user_agent,
+            grade=grade.value,
+            user_agent=user_agent if may_know_who or grade is not Grade.PERSON else "",
+            client_address=request.remote_addr if may_know_who else None,
         )
     )
     try:

@@ -18,6 +18,7 @@ class SiteAccount:
     password_hash: str
     password_mark: str
     time_zone: str
+    has_second_factor: bool
 
 
 def account_by_login(session: Session, login: str) -> SiteAccount | None:
@@ -30,6 +31,12 @@ def account_by_id(session: Session, account_id: int) -> SiteAccount | None:
     return _site_account(session.get(Account, account_id))
 
 
+def is_as_before(session: Session, account: SiteAccount) -> bool:
+    """Whether what it signs in with was not changed meanwhile; nobody changes it before this transaction ends."""
+    row = session.scalar(select(Account).where(Account.id == account.id).with_for_update())
+    return _site_account(row) == account
+
+
 def answers(session: Session) -> bool:
     """Whether the database answers."""
     return session.scalar(select(1)) == 1
@@ -39,4 +46,4 @@ def _site_account(row: Account | None) -> SiteAccount | None:
     if row is None:
         return None
     mark = hashlib.sha256(row.password_hash.encode()).hexdigest()[:16]
-    return SiteAccount(row.id, row.login, row.password_hash, mark, row.time_zone)
+    return SiteAccount(row.id, row.login, row.password_hash, mark, row.time_zone, row.totp_since is not None)

@@ -1,8 +1,7 @@
 """What requests work with: the database, the keys, the journal. Made once in each process, after the fork."""
 
-import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask import Flask, current_app
@@ -11,11 +10,13 @@ from sendproof_core.clock import Clock
 from sendproof_core.database import Database
 from sendproof_core.journal import Journal
 from sendproof_core.queue_times import QueueTimes
-from sendproof_web.throttle import Throttle
+from sendproof_core.secrets_store import SecretsStore
+from sendproof_core.settings import DnsSettings, SiteSettings, SubmissionSettings
+from sendproof_web.attempts import Attempts
+from sendproof_web.open_limit import OpenLimit
+from sendproof_web.settings import WebSettings
 
 _NAME = "sendproof"
-_SIGN_IN_FAILURES = 5
-_SIGN_IN_SPAN = dt.timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,17 @@ class Services:
     token_keys: Mapping[int, bytes]
     queue_times: QueueTimes
     now: Clock
-    sign_in_throttle: Throttle
+    attempts: Attempts
+    secrets: SecretsStore
+    links_key: bytes
+    site: SiteSettings
+    web: WebSettings
     images: Path | None = None
-
-
-def sign_in_throttle() -> Throttle:
-    """Five wrong passwords for one login from one address, then a quarter of an hour's pause."""
-    return Throttle(failures=_SIGN_IN_FAILURES, span=_SIGN_IN_SPAN)
+    dns: DnsSettings = field(default_factory=DnsSettings)
+    submission: SubmissionSettings = field(default_factory=SubmissionSettings)
+    # Where Dovecot reads credentials; None: on other machines, which fetch them themselves.
+    passwd_file: Path | None = None
+    open_limit: OpenLimit = field(default_factory=OpenLimit)
 
 
 def install(app: Flask, made: Services) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import typing
+import zoneinfo
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,26 @@ class WebSettings:
         at_least=0,
         at_most=5,
     )
+    sign_up: str = setting(
+        "Who may make an account on the site: everybody, who was invited (`sendproof web invite`), or nobody.",
+        default="closed",
+        choices=("open", "invitation", "closed"),
+    )
+    sign_up_plan: str | None = setting("The plan of who signs up without an invitation.", default=None)
+    sign_up_time_zone: str = setting(
+        "The time zone that the sign-up form proposes, such as Europe/Vienna.", default="UTC"
+    )
+    provider_needs_second_factor: bool = setting(
+        "Whether accounts of the provider must set up a second factor before they see the provider's pages.",
+        default=True,
+    )
+
+    def __post_init__(self) -> None:
+        """Raise UserError for an open sign-up without a plan, and for a time zone that does not exist."""
+        if self.sign_up == "open" and self.sign_up_plan is None:
+            raise UserError('[web] sign_up = "open" needs sign_up_plan: the name of the plan that new accounts have.')
+        if self.sign_up_time_zone not in zoneinfo.available_timezones():
+            raise UserError(f"[web] sign_up_time_zone: there is no {self.sign_up_time_zone!r}; try Europe/Vienna.")
 
     def address(self) -> tuple[str, int]:
         """Host and port of ``listen``.

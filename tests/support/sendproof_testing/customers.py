@@ -17,7 +17,7 @@ from sendproof_testing.installation import Login
 from sendproof_testing.sandbox import Sandbox
 
 # Dovecot looks at its passwd-file once a second at the most.
-_PASSWD_FILE_SECONDS = 1.1
+PASSWD_FILE_SECONDS = 1.1
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def add_customers(sandbox: Sandbox, database: Database, count: int) -> list[Cust
         there = session.scalar(select(func.count()).select_from(Account)) or 0
         found = [_add(session, database, f"customer{there + number}") for number in range(count)]
     directory.sync_passwd_file(database, sandbox.installation.passwd_file)
-    time.sleep(_PASSWD_FILE_SECONDS)
+    time.sleep(PASSWD_FILE_SECONDS)
     return found
 
 

@@ -193,6 +193,7 @@ def _print_site(sandbox: Sandbox, transcript: Transcript) -> None:
         ("address", f"{made.web_url}/messages/{transcript.message.id}"),
         ("login", made.login.login),
         ("password", made.login.password),
+        ("provider", f"{made.provider.login}, password {made.provider.password}: sees every account"),
     ):
         console.print(Text(f"  {label:<9} {value}"), soft_wrap=True)
 

@@ -14,13 +14,14 @@ import jinja2
 from sqlalchemy.orm import Session
 
 from sendproof_core import directory, schema_version
+from sendproof_core.addresses import address_key
 from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError
 from sendproof_core.plans import QuotaLimits
 from sendproof_core.schema import Account
 from sendproof_core.secrets_store import SecretsStore
 from sendproof_core.states import KeyState
-from sendproof_testing import certificates
+from sendproof_testing import certificates, pictures
 from sendproof_testing.ports import PortBlock
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
@@ -31,6 +32,14 @@ NOTICES_DOMAIN = "notices.relay.example"
 OWN_DOMAIN = "own.example"
 SELECTOR = "sp1"
 LOGIN = "max"
+# A second customer, and the person at the provider who sees everybody's account.
+OTHER, OTHER_DOMAIN = "eva", "eva.example"
+PROVIDER_LOGIN = "boss"
+PROVIDER_OFFICE = "office.relay.example"
+# Into the one customers publish CNAMEs, the other they include in their SPF record.
+DKIM_ZONE = "dkim.relay.example"
+SPF_INCLUDE = "spf.relay.example"
+PICTURE = "logo.png"
 
 # What the receiving servers do, by the domain of the recipient. Any other domain is taken like `ACCEPT`.
 ACCEPT = "accept.example"
@@ -39,6 +48,8 @@ REFUSE = "refuse.example"
 UNREACHABLE = "unreachable.example"
 # Takes mail, and does not know 8BITMIME.
 SEVEN_BIT = "seven-bit.example"
+# Says whatever a test has it say, while the test runs a server there (`scripted_mx`).
+SCRIPTED = "scripted.example"
 
 
 class Keys(enum.StrEnum):
@@ -67,6 +78,8 @@ class Options:
     lifetime_seconds: int = 432_000
     keeper_seconds: int = 2
     quota_when_unavailable: str = "tempfail"
+    sign_up: str = "open"
+    open_details: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,8 @@ class Installation:
         self.seven_bit_port = ports.take()
         self.resubmit_port = ports.take()
         self.metrics_port = ports.take()
+        self.dns_port = ports.take()
+        self.scripted_port = ports.take()
         self.postfix_config = home / "postfix"
         self.receiver_config = home / "receiver"
         self.maillog = home / "log" / "mail.log"
@@ -109,8 +124,13 @@ class Installation:
         self.dovecot_config = home / "dovecot" / "dovecot.conf"
         self.public_keys = home / "public-keys"
         self.web_url = f"http://127.0.0.1:{self.web_port}"
+        # Another host name for the same port, as a provider gives pixels one.
+        self.tracking_url = f"http://localhost:{self.web_port}"
+        self.images = home / "images"
         self.database_url = options.database_url or f"sqlite:///{home}/sendproof.db"
         self.login = Login(LOGIN, random_source.token_hex(12), f"{LOGIN}@{OWN_DOMAIN}")
+        self.other = Login(OTHER, random_source.token_hex(12), f"{OTHER}@{OTHER_DOMAIN}")
+        self.provider = Login(PROVIDER_LOGIN, random_source.token_hex(12), f"{PROVIDER_LOGIN}@{PROVIDER_OFFICE}")
         self._notices = Login("notices", random_source.token_hex(12), f"notices@{NOTICES_DOMAIN}")
         self._lay_out(now)
 
@@ -120,8 +140,9 @@ class Installation:
         return SecretsStore(self.home / "secrets")
 
     def _lay_out(self, now: dt.datetime) -> None:
-        for name in ("log", "run", "journal", "tls", "dovecot", "postgrey", "mail"):
+        for name in ("log", "run", "journal", "tls", "dovecot", "postgrey", "mail", "images"):
             (self.home / name).mkdir()
+        (self.images / PICTURE).write_bytes(pictures.png(120, 32, (31, 95, 191)))
         mail_user, mail_group = _ids("nobody", "nogroup")
         os.chown(self.mail_folder, mail_user, mail_group)
         postgrey_user, postgrey_group = _ids("postgrey", "postgrey")
@@ -154,7 +175,14 @@ class Installation:
             "notices_address": self._notices.address,
             "database_url": self.database_url,
             "web_url": self.web_url,
+            "tracking_url": self.tracking_url,
             "web_port": self.web_port,
+            "images": self.images,
+            "sign_up": options.sign_up,
+            "time_zone": options.time_zone,
+            "dns_port": self.dns_port,
+            "dkim_zone": DKIM_ZONE,
+            "spf_include": SPF_INCLUDE,
             "maillog": self.maillog,
             "milter_socket": self.milter_socket,
             "submission_port": self.submission_port,
@@ -201,6 +229,7 @@ class Installation:
             REFUSE: self.refuse_port,
             UNREACHABLE: self.unreachable_port,
             SEVEN_BIT: self.seven_bit_port,
+            SCRIPTED: self.scripted_port,
             "": self.mx_port,
         }
         transport = "".join(f"/{re.escape(domain)}$/ smtp:[127.0.0.1]:{port}\n" for domain, port in ports.items())
@@ -254,7 +283,10 @@ class Installation:
             directory.add_plan(session, "notices", QuotaLimits())
             owner = self._add_login(session, self.login, "sandbox", OWN_DOMAIN, now)
             owner.notice_address = options.notice_address
+            owner.open_details = options.open_details
             self._add_login(session, self._notices, "notices", NOTICES_DOMAIN, now)
+            self._add_login(session, self.other, "sandbox", OTHER_DOMAIN, now)
+            self._add_login(session, self.provider, "sandbox", PROVIDER_OFFICE, now).is_provider = True
             directory.add_domain(session, PROVIDER_DOMAIN, None, now)
             signing = {
                 Keys.OWN: (OWN_DOMAIN, NOTICES_DOMAIN),
@@ -282,6 +314,9 @@ class Installation:
             notice_address=None,
             now=now,
         )
+        if login is not self._notices:  # nobody reads its mail
+            account.address, account.address_key = login.address, address_key(login.address)
+            account.address_confirmed_at = now
         directory.add_credential(
             session, account, login=login.login, label="Sandbox client", secret=login.password, now=now
         )

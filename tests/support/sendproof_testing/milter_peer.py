@@ -66,7 +66,11 @@ class MtaSession:
     def __init__(self, socket_path: Path, *, protocol: int = _PROTOCOL, actions: int = _ACTIONS) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(_REPLY_SECONDS)
-        self._socket.connect(str(socket_path))
+        try:
+            self._socket.connect(str(socket_path))
+        except OSError:
+            self._socket.close()
+            raise
         self._unread = b""
         self._socket.sendall(codec.encode_optneg(actions, protocol))
         command, data = self._packet()

@@ -15,6 +15,7 @@ from sendproof_core.links import LinkEvidence, LinkKind
 from sendproof_core.plans import QuotaLimits
 from sendproof_core.schema import Account, Attempt, Delivery, LogGap, Message, Open, QueueFile, Recipient, Refusal
 from sendproof_core.states import RecipientState
+from sendproof_logparser import derive
 
 PASSWORD = "correct horse battery"
 SENT_AT = dt.datetime(2026, 11, 22, 13, 3, 5, 214_000, dt.UTC)
@@ -67,6 +68,24 @@ def fill(session: Session, *, older_messages: int = 0) -> None:
         )
         recipient = _recipient(session, queue_file, f"client{number}@example.net", RecipientState.DELIVERED, at)
         _attempt(session, recipient, None, at, "sent", "2.0.0", "250 2.0.0 Ok: queued as 4cTheirs")
+    derive_all(session)
+
+
+def derive_all(session: Session) -> None:
+    """The words that the search finds, and the statistics: what the logparser does after each reading."""
+    session.flush()
+    derive.begin_anew(session)
+    while derive.step(session):
+        pass
+
+
+def add_people(session: Session) -> None:
+    """Who else signs in: ``boss``, the provider, and ``eva``, who has sent nothing (password `PASSWORD`)."""
+    for login, is_provider in (("boss", True), ("eva", False)):
+        account = _account(session, login)
+        account.is_provider = is_provider
+        account.address = account.address_key = f"{login}@{login}.example"
+        account.address_confirmed_at = SENT_AT
 
 
 @functools.cache

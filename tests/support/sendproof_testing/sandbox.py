@@ -1,7 +1,7 @@
 """A whole private Sendproof on loopback: ``python -m sendproof_testing.sandbox --dir DIR --keep``.
 
-Submission Postfix, Dovecot, milter, logparser, site, notices, and receiving servers that accept, greylist, refuse or
-cannot be reached. Touches nothing outside its folder, ends only what it started.
+Submission Postfix, Dovecot, milter, logparser, site, notices, receiving servers that accept, greylist, refuse or cannot
+be reached, a DNS server that a test writes records for. Touches nothing outside its folder, ends only what it started.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ import click
 from sendproof_core import clock
 from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError, guarded
-from sendproof_testing import installation, processes
+from sendproof_testing import dns_zone, installation, processes
 from sendproof_testing.installation import Installation, Keys, Options
 from sendproof_testing.ports import PortBlock
 from sendproof_testing.processes import Program
@@ -57,8 +57,12 @@ class Sandbox:
         self._home, self._moved = _suitable_home(self.folder)
         self.programs: dict[str, Program] = {}
         self._guardian = processes.Guardian()
+        self._servers = contextlib.ExitStack()
         try:
             self.installation = Installation(self._home, options, self._ports, clock.now())
+            # What the site finds in DNS: the provider's own records, and whatever a test publishes.
+            self.dns = self._servers.enter_context(dns_zone.running(self.installation.dns_port))
+            self.dns.set(installation.SPF_INCLUDE, "TXT", "v=spf1 ip4:127.0.0.1 -all")
             self._start()
         except BaseException:
             self.stop()
@@ -72,6 +76,7 @@ class Sandbox:
             with ThreadPoolExecutor(len(self._starters())) as pool:
                 list(pool.map(Program.end, [self.programs[name] for name in names if name in self.programs]))
         self.programs.clear()
+        self._servers.close()
         self._guardian.dismiss()
         self._ports.release()
         if self._moved:
@@ -110,6 +115,13 @@ class Sandbox:
             "password": made.login.password,
             "address": made.login.address,
             "web_url": made.web_url,
+            "tracking_url": made.tracking_url,
+            "other": {"login": made.other.login, "password": made.other.password, "address": made.other.address},
+            "provider": {
+                "login": made.provider.login,
+                "password": made.provider.password,
+                "address": made.provider.address,
+            },
             "maillog": str(made.maillog),
             "milter_socket": str(made.milter_socket),
             "database_url": made.database_url,

@@ -149,7 +149,9 @@ def _path(argument: str) -> str:
 
 def _content(connection: ssl.SSLSocket) -> bytes:
     lines = []
-    while (line := _line(connection)) not in (b".\r\n", b""):
+    while (line := _line(connection)) != b".\r\n":
+        if not line:
+            raise ConnectionResetError("no final dot: not a mail")
         lines.append(line.removeprefix(b"."))
     return b"".join(lines)
 
