@@ -31,7 +31,8 @@ sqlite_driver.register_adapter(type(None), {}.get)
 _WRITES = "sendproof_writes"
 _BUSY_TIMEOUT_MILLISECONDS = 10_000
 # A statement that takes this long on PostgreSQL is in trouble; the milter would rather answer 451.
-_POSTGRESQL_OPTIONS = "-c timezone=UTC -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+# jit is for long-running queries (PostgreSQL's manual, "When to JIT?"): ours are many and short.
+_POSTGRESQL_OPTIONS = "-c timezone=UTC -c jit=off -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 
 
 class FixedStatements(Protocol):

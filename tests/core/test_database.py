@@ -327,6 +327,7 @@ def test_postgresql_answers_in_utc_and_lets_nobody_write_while_reading(postgres_
     with database.reading() as session:
         moment = session.execute(text("SELECT now()")).scalar_one()
         assert moment.utcoffset() == dt.timedelta()
+        assert session.execute(text("SHOW jit")).scalar_one() == "off"
         with pytest.raises(DBAPIError, match="read-only"):
             session.execute(text("DELETE FROM plans"))
         session.rollback()
