@@ -15,8 +15,10 @@ from sendproof_core import cli
 from sendproof_core.schema import Base
 
 REPOSITORY = Path(__file__).parents[1]
-COMPONENTS = ("core", "milter", "logparser", "web", "notices")
-PACKAGES = {component: REPOSITORY / component / f"sendproof_{component}" for component in COMPONENTS}
+# By what their packages and their folders of tests are called.
+COMPONENTS = ("core", "milter", "logparser", "web", "notices", "postfix")
+FOLDERS = {component: REPOSITORY / component for component in COMPONENTS} | {"postfix": REPOSITORY / "postfix-conf"}
+PACKAGES = {component: FOLDERS[component] / f"sendproof_{component}" for component in COMPONENTS}
 
 
 def modules(component: str) -> list[str]:
@@ -25,7 +27,7 @@ def modules(component: str) -> list[str]:
 
 def test_no_component_folder_is_a_package() -> None:
     """Pymilter owns the name `milter`: a folder of that name with an __init__.py would hide it."""
-    folders = [REPOSITORY / name for name in (*COMPONENTS, "ansible", "bench", "tools")]
+    folders = [*FOLDERS.values(), *(REPOSITORY / name for name in ("ansible", "bench", "packaging", "tools"))]
     folders += [path for path in (REPOSITORY / "tests").iterdir() if path.is_dir()]
     assert [folder for folder in folders if (folder / "__init__.py").exists()] == []
 
@@ -90,8 +92,8 @@ def test_every_table_has_its_place_in_the_architecture() -> None:
 def test_postfix_knows_every_parameter_that_we_set() -> None:
     known = subprocess.run(["/usr/sbin/postconf", "-d"], capture_output=True, text=True, check=True).stdout
     parameters = set(re.findall(r"^(\w+) =", known, re.MULTILINE))
-    main = (REPOSITORY / "postfix-conf" / "main.cf.j2").read_text(encoding="utf-8")
-    master = (REPOSITORY / "postfix-conf" / "master.cf.j2").read_text(encoding="utf-8")
+    main = (REPOSITORY / "postfix-conf/sendproof_postfix/templates" / "main.cf.j2").read_text(encoding="utf-8")
+    master = (REPOSITORY / "postfix-conf/sendproof_postfix/templates" / "master.cf.j2").read_text(encoding="utf-8")
     ours = set(re.findall(r"^(\w+) =", main, re.MULTILINE)) | set(re.findall(r"^\s+-o (\w+)=", master, re.MULTILINE))
     assert ours - parameters == set()
 

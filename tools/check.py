@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
-COMPONENTS = ["core", "milter", "logparser", "web", "notices"]
+COMPONENTS = ["core", "milter", "logparser", "web", "notices", "postfix-conf"]
 
 CHECKS = {
     "format": ["ruff", "format", "--check", "."],

@@ -67,7 +67,7 @@ def one_machine(tmp_path: Path) -> dict[str, Any]:
         | example
         | {
             "sendproof_common_hostname": "mail.example.net",
-            "sendproof_postfix_templates": str(ANSIBLE.parent / "postfix-conf"),
+            "sendproof_postfix_templates": str(ANSIBLE.parent / "postfix-conf/sendproof_postfix/templates"),
             "vault_sendproof_notices_password": PASSWORD,
         },
     }

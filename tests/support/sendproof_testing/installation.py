@@ -26,6 +26,7 @@ from sendproof_testing.ports import PortBlock
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _TEMPLATES = Path(__file__).parent / "templates"
+_POSTFIX_TEMPLATES = _REPOSITORY / "postfix-conf/sendproof_postfix/templates"
 HOSTNAME = "edge1.relay.example"
 PROVIDER_DOMAIN = "relay.example"
 NOTICES_DOMAIN = "notices.relay.example"
@@ -154,7 +155,7 @@ class Installation:
         password_file.write_text(self._notices.password + "\n")
         variables = self._variables(mail_user, mail_group)
         self._render_postfix(variables)
-        _render(_REPOSITORY / "postfix-conf" / "dovecot.conf.j2", self.dovecot_config, variables)
+        _render(_POSTFIX_TEMPLATES / "dovecot.conf.j2", self.dovecot_config, variables)
         self.config.touch(mode=0o600)  # with a database URL it holds a password
         _render(_TEMPLATES / "sendproof.toml.j2", self.config, variables)
         (self.home / "sendproof.db").touch(mode=0o600)
@@ -214,7 +215,7 @@ class Installation:
         }
 
     def _render_postfix(self, variables: dict[str, object]) -> None:
-        ours = _REPOSITORY / "postfix-conf"
+        ours = _POSTFIX_TEMPLATES
         self._render_instance(
             self.postfix_config,
             {**variables, "queue_directory": self.home / "spool"},
