@@ -57,10 +57,10 @@ _READERS |= {program: partial(read_other_program, program) for program in RULES_
 # rsyslog 5 and 6 call themselves rsyslogd-2177 and the like, amavisd-new has several names, and where only the kernel's
 # name of the process is known, journald's lacks its end.
 _OTHER_PROGRAMS = {
-    "rsyslogd": re.compile(r"rsyslogd(?:-\d++)?+"),
+    "rsyslogd": re.compile(r"rsyslogd(?>(?:-\d++)?)"),
     "systemd-journald": re.compile(r"systemd-journald?+"),
     "dovecot": re.compile(r"dovecot"),
-    "amavis": re.compile(r"(?:/usr/sbin/)?+amavis(?:d(?:-new)?+)?+"),
+    "amavis": re.compile(r"(?>(?:/usr/sbin/)?)amavis(?>(?:d(?>(?:-new)?))?)"),
 }
 
 

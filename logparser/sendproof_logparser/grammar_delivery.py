@@ -27,28 +27,29 @@ from sendproof_logparser.grammar_words import (
     stands_for_queue_id,
 )
 
-_SECONDS = r"(\d{1,12}+(?:\.\d{1,9}+)?+)"
+_SECONDS = r"(\d{1,12}+(?>(?:\.\d{1,9}+)?))"
 # Fields of later versions (tls=) stand before delay= or after delays=.
-_LATER_FIELDS = r"(?:, (?!delay=|dsn=)[a-z_]++=[^,]*+)*+"
+_LATER_FIELDS = r"(?>(?:, (?!delay=|dsn=)[a-z_]++=[^,]*+)*)"
 # global/log_adhoc.c: "%s: to=<%s>[, orig_to=<%s>], relay=%s[, conn_use=%d], delay=%s, delays=%s/%s/%s/%s, dsn=%s,
 # status=%s (%s)". A text of 2,000 octets (util/msg_logger.c) lost its ")".
 STATUS_LINE = re.compile(
-    rf"({QUEUE_ID}): to={ADDRESS}(?:, orig_to={ADDRESS})?+, relay=([^,]*+)(?:, conn_use=(\d{{1,9}}+))?+{_LATER_FIELDS}"
+    rf"({QUEUE_ID}): to={ADDRESS}(?>(?:, orig_to={ADDRESS})?), relay=([^,]*+)"
+    rf"(?>(?:, conn_use=(\d{{1,9}}+))?){_LATER_FIELDS}"
     rf", delay={_SECONDS}, delays={_SECONDS}/{_SECONDS}/{_SECONDS}/{_SECONDS}{_LATER_FIELDS}"
-    r", dsn=(\d\.\d{1,3}+\.\d{1,3}+), status=([A-Za-z-]{1,30}+)(?: \((.*+))?+",
+    r", dsn=(\d\.\d{1,3}+\.\d{1,3}+), status=([A-Za-z-]{1,30}+)(?>(?: \((.*+))?)",
     re.ASCII | re.DOTALL,
 )
 # smtp/smtp_chat.c: "> %s: %s" and "< %s: %.100s", the peer as host[address]:port
-_DIALOGUE = re.compile(rf"([<>]) ({PEER}(?::\d++)?+):(?: (.*+))?+", re.ASCII | re.DOTALL)
+_DIALOGUE = re.compile(rf"([<>]) ({PEER}(?>(?::\d++)?)):(?>(?: (.*+))?)", re.ASCII | re.DOTALL)
 # tls/tls_misc.c tls_log_summary(): "%s TLS connection %s to %s[ to %s]: %s with cipher ..."
-_TLS_TO = re.compile(rf"\w++ TLS connection (?:established|reused) to ({PEER}(?::\d++)?+)[^:]*+: .++", re.ASCII)
+_TLS_TO = re.compile(rf"\w++ TLS connection (?:established|reused) to ({PEER}(?>(?::\d++)?))[^:]*+: .++", re.ASCII)
 # smtp/smtp_connect.c: "connect to %s[%s]:%d: %m"; verbose lines have no address (`connect to subsystem private/bounce`)
-_CONNECT_TROUBLE = re.compile(rf"connect to {PEER}(?::\d++)?+: .*+", re.ASCII | re.DOTALL)
+_CONNECT_TROUBLE = re.compile(rf"connect to {PEER}(?>(?::\d++)?): .*+", re.ASCII | re.DOTALL)
 # smtp/smtp_proto.c, tls/tls_client.c: TLS that did not come about
 TLS_TROUBLE = ("SSL_connect error to ", "certificate verification failed for ")
 # tls/tls_client.c, tls/tls_dane.c: "%s: Matched ...", "%s: certificate verification failed for ..."
 _TLS_PEER_TROUBLE = re.compile(
-    rf"{PEER}(?::\d++)?+: (?:certificate verification failed |re-using session with untrusted certificate|"
+    rf"{PEER}(?>(?::\d++)?): (?:certificate verification failed |re-using session with untrusted certificate|"
     r"(?:subject|certificate) (?:alternative )?name ).*+",
     re.ASCII | re.DOTALL,
 )
@@ -76,7 +77,7 @@ SERVER_TROUBLE = (
     "non DNSSEC destination",
 )
 # smtp/smtp_proto.c: "%s: host %s offers SMTPUTF8 support, but not 8BITMIME" is no trouble
-_HOST_OFFERS = re.compile(rf"host {PEER}(?::\d++)?+ offers .*+", re.ASCII | re.DOTALL)
+_HOST_OFFERS = re.compile(rf"host {PEER}(?>(?::\d++)?) offers .*+", re.ASCII | re.DOTALL)
 # smtp/smtp_proto.c, smtp_connect.c; global/bounce.c, global/defer.c: "%s: status=deferred (bounce failed)"
 SMTP_NOTES = (
     "enabling PIX ",
@@ -94,7 +95,7 @@ SMTP_WARNINGS = (
     "warning: numeric ",
 )
 _SMTP_WARNINGS_OF_A_SERVER = re.compile(
-    rf"warning: {PEER}(?::\d++)?+: (?:cleartext fallback|fallback to ).*+", re.ASCII | re.DOTALL
+    rf"warning: {PEER}(?>(?::\d++)?): (?:cleartext fallback|fallback to ).*+", re.ASCII | re.DOTALL
 )
 
 # What may be remembered: a text, and the event that it made. Bounded by number and by length of the texts.

@@ -44,7 +44,7 @@ RSYSLOG_RULES = (
         _some_lines_lost,
     ),
     # rsyslog action.c: "action '%s' (module '%s') message lost, could not be processed"
-    Rule("action", re.compile(r"(?:rsyslogd: )?+action '.*?\) message lost, .*+", re.DOTALL), _one_line_lost),
+    Rule("action", re.compile(r"(?>(?:rsyslogd: )?)action '.*?\) message lost, .*+", re.DOTALL), _one_line_lost),
 )
 
 JOURNALD_RULES = (
@@ -64,7 +64,7 @@ _ADDRESS_OF_CLIENT = r"(?P<address>[0-9A-Fa-f.:]++)"
 # Behind it a password may stand (auth_verbose_passwords), which is read by nobody.
 _REASON = (
     r"(?P<reason>[Pp]assword mismatch|[Uu]nknown user|[Ii]nvalid credentials|user is disabled|"
-    r"pam_authenticate\(\) failed: [A-Za-z]++(?: [A-Za-z]++)*+)(?: \(.*+)?+"
+    r"pam_authenticate\(\) failed: [A-Za-z]++(?>(?: [A-Za-z]++)*))(?>(?: \(.*+)?)"
 )
 DOVECOT_RULES = (
     # dovecot 2.3 src/auth/auth-request.c get_log_prefix(): "%s(%s,%s[,master][,<%s>]): ", by auth or by an auth-worker
@@ -72,9 +72,9 @@ DOVECOT_RULES = (
     Rule(
         "auth",
         re.compile(
-            r"(?:dovecot: )?+auth(?:-worker)?+(?:\([0-9a-z]++\))?+: (?:Info: )?+"
-            r"(?:conn unix:[^(),]*+\([^()]*+\): auth-worker<\d++>: )?+"
-            rf"[a-z][a-z-]*+\({_LOGIN},{_ADDRESS_OF_CLIENT}(?:,master)?+(?:,<[^<>()]*+>)?+\): {_REASON}",
+            r"(?>(?:dovecot: )?)auth(?>(?:-worker)?)(?>(?:\([0-9a-z]++\))?): (?>(?:Info: )?)"
+            r"(?>(?:conn unix:[^(),]*+\([^()]*+\): auth-worker<\d++>: )?)"
+            rf"[a-z][a-z-]*+\({_LOGIN},{_ADDRESS_OF_CLIENT}(?>(?:,master)?)(?>(?:,<[^<>()]*+>)?)\): {_REASON}",
             re.ASCII | re.DOTALL,
         ),
         _sign_in_failed,
@@ -83,8 +83,9 @@ DOVECOT_RULES = (
     Rule(
         "auth of 2.4",
         re.compile(
-            rf"(?:dovecot: )?+auth(?:-worker)?+\({_LOGIN},{_ADDRESS_OF_CLIENT}(?:,[a-z]++:[^,()]*+)?+\)(?:<[^<>]*+>)?+"
-            rf": (?:Info: )?+(?:[a-z][a-z-]*+: )?+{_REASON}",
+            rf"(?>(?:dovecot: )?)auth(?>(?:-worker)?)\({_LOGIN},{_ADDRESS_OF_CLIENT}"
+            r"(?>(?:,[a-z]++:[^,()]*+)?)\)(?>(?:<[^<>]*+>)?)"
+            rf": (?>(?:Info: )?)(?>(?:[a-z][a-z-]*+: )?){_REASON}",
             re.ASCII | re.DOTALL,
         ),
         _sign_in_failed,
@@ -97,11 +98,11 @@ AMAVIS_RULES = (
     Rule(
         "passed",
         re.compile(
-            rf"\([^()\s]++\) Passed [^<]*+{ADDRESS} -> {ADDRESS}(?:,{ADDRESS})*+(?:, (?!Queue-ID: )[^<,]*+)*+"
-            rf", Queue-ID: (?P<queue_id>{QUEUE_ID})(?:, (?:Resent-)?+Message-ID: <[^<>]*+>)*+"
-            r"(?:, (?!queued_as: |(?:Resent-)?+Message-ID: )[A-Za-z_ -]++:[^,<]*+)*+"
-            rf", queued_as: (?P<children>{QUEUE_ID}(?:/{QUEUE_ID})*+)"
-            r"(?:,.*+)?+",
+            rf"\([^()\s]++\) Passed [^<]*+{ADDRESS} -> {ADDRESS}(?>(?:,{ADDRESS})*)(?>(?:, (?!Queue-ID: )[^<,]*+)*)"
+            rf", Queue-ID: (?P<queue_id>{QUEUE_ID})(?>(?:, (?>(?:Resent-)?)Message-ID: <[^<>]*+>)*)"
+            r"(?>(?:, (?!queued_as: |(?>(?:Resent-)?)Message-ID: )[A-Za-z_ -]++:[^,<]*+)*)"
+            rf", queued_as: (?P<children>{QUEUE_ID}(?>(?:/{QUEUE_ID})*))"
+            r"(?>(?:,.*+)?)",
             re.ASCII | re.DOTALL,
         ),
         _filtered,

@@ -19,7 +19,8 @@ from sendproof_logparser.grammar_words import (
 _REMOVED = Disposition.REMOVED
 # global/opened.c: "%s: from=<%s>, size=%ld, nrcpt=%d (queue %s)"
 _QUEUE_ACTIVE = re.compile(
-    rf"({QUEUE_ID}): from={ADDRESS}, size=(\d{{1,18}}+), nrcpt=(\d{{1,9}}+)(?:, [a-z_]++=[^,(]*+)*+ \(queue [a-z]++\)",
+    rf"({QUEUE_ID}): from={ADDRESS}, size=(\d{{1,18}}+), nrcpt=(\d{{1,9}}+)"
+    r"(?>(?:, [a-z_]++=[^,(]*+)*) \(queue [a-z]++\)",
     re.ASCII | re.DOTALL,
 )
 # qmgr/qmgr_message.c, bounce/bounce_notify_service.c; a status line says it, too
@@ -32,7 +33,7 @@ QMGR_RULES = (
     # qmgr/qmgr_active.c: "%s: from=<%s>, status=%s, returned to sender", expired or force-expired
     Rule(
         "expired",
-        re.compile(rf"({QUEUE_ID}): from={ADDRESS}, status=(?:force-)?+expired, returned to sender", re.DOTALL),
+        re.compile(rf"({QUEUE_ID}): from={ADDRESS}, status=(?>(?:force-)?)expired, returned to sender", re.DOTALL),
         lambda match: Disposed(match[1], Disposition.EXPIRED),
     ),
     # qmgr/qmgr_message.c

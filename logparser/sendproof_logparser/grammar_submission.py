@@ -34,17 +34,17 @@ from sendproof_logparser.grammar_words import (
 # [, orig_queue_id=%s][, orig_client=%s]". A login may hold a comma, and sasl_sender is the client's to choose (AUTH= of
 # MAIL FROM): after either, no orig_queue_id is believed.
 _CLIENT = re.compile(
-    rf"({QUEUE_ID}): client=([^,]*+)(?:, sasl_method=[^,]*+)?+"
-    r"(?:, sasl_username=(.*+)|, sasl_sender=.*+|(, .*+))?+",
+    rf"({QUEUE_ID}): client=([^,]*+)(?>(?:, sasl_method=[^,]*+)?)"
+    r"(?>(?:, sasl_username=(.*+)|, sasl_sender=.*+|(, .*+))?)",
     re.ASCII | re.DOTALL,
 )
 _FIELD_AFTER_LOGIN = re.compile(r", [a-z_]++=")
-_ORIGINAL_QUEUE_ID = re.compile(rf", orig_queue_id=({QUEUE_ID})(?:, .*+)?+", re.ASCII | re.DOTALL)
+_ORIGINAL_QUEUE_ID = re.compile(rf", orig_queue_id=({QUEUE_ID})(?>(?:, .*+)?)", re.ASCII | re.DOTALL)
 # pickup/pickup.c: "%s: uid=%d from=<%s>[ orig_id=%s]"
-_PICKED_UP = re.compile(rf"({QUEUE_ID}): uid=\d++ from={ADDRESS}(?: orig_id=({QUEUE_ID}))?+", re.ASCII | re.DOTALL)
+_PICKED_UP = re.compile(rf"({QUEUE_ID}): uid=\d++ from={ADDRESS}(?>(?: orig_id=({QUEUE_ID}))?)", re.ASCII | re.DOTALL)
 # smtpd/smtpd_check.c, smtpd/smtpd.c, cleanup/cleanup_message.c, cleanup/cleanup_milter.c, postscreen_smtpd.c:
 # "%s: reject: %s from %s: %s; from=<%s> ...", "%s: milter-reject: ...", "%s: hold: header ..." and so on
-_ACTION = re.compile(rf"(?:({QUEUE_ID}): )?+([a-z][a-z_-]*+): (.++)", re.ASCII | re.DOTALL)
+_ACTION = re.compile(rf"(?>(?:({QUEUE_ID}): )?)([a-z][a-z_-]*+): (.++)", re.ASCII | re.DOTALL)
 REFUSALS = ("reject", "milter-reject", "proxy-reject")
 DISPOSITIONS = {
     "hold": Disposition.HELD,
@@ -60,7 +60,7 @@ OTHER_ACTIONS = (
 )  # fmt: skip
 # "RCPT from name[address]: reply"; proxy_reject has no client (smtpd/smtpd.c); postscreen has [address]:port
 _STAGE_AND_CLIENT = re.compile(
-    rf"([A-Za-z-]{{1,40}}+(?: content)?+)(?: \(\d++ bytes\))?+(?: from ({PEER}(?::\d++)?+))?+: (.*+)",
+    rf"([A-Za-z-]{{1,40}}+(?>(?: content)?))(?>(?: \(\d++ bytes\))?)(?>(?: from ({PEER}(?>(?::\d++)?)))?): (.*+)",
     re.ASCII | re.DOTALL,
 )
 # cleanup/cleanup_message.c: "header %.200s from %s", the text being the sender's
@@ -69,14 +69,14 @@ _PARTS = ("header ", "body ", "content ")
 # A rejected RCPT or MAIL is one command's end; the message may go on.
 STAGES_OF_THE_WHOLE_MESSAGE = ("END-OF-MESSAGE", "DATA", "BDAT", "DATA content", "BDAT content")
 # What may follow the HELO name; only a text of our own administrator (cleanup) and a login that was accepted.
-_AFTER_HELO = re.compile(r" helo=<[^<>\s]*+>(?: sasl_username=<([^<>]*+)>)?+(?:: ([^<>]*+))?+", re.DOTALL)
+_AFTER_HELO = re.compile(r" helo=<[^<>\s]*+>(?>(?: sasl_username=<([^<>]*+)>)?)(?>(?:: ([^<>]*+))?)", re.DOTALL)
 # smtpd/smtpd.c: SMTP, ESMTP, ESMTPS... by the standard's registry
 _PROTOCOL_AT_END = re.compile(r" proto=[A-Za-z0-9]*+\Z", re.ASCII)
 _PROTOCOL_LENGTH = 30
 _QUOTED_AS_A_WHOLE = re.compile(ADDRESS, re.DOTALL)
 # smtpd/smtpd_sasl_glue.c, with sasl_username= from Postfix 3.8 on; the reason is the server's, the name the client's
 _SASL_FAILURE = re.compile(
-    rf"warning: ({PEER}): SASL [\w-]{{1,100}}+ authentication (failed|aborted)(?:: (.*+))?+", re.ASCII | re.DOTALL
+    rf"warning: ({PEER}): SASL [\w-]{{1,100}}+ authentication (failed|aborted)(?>(?:: (.*+))?)", re.ASCII | re.DOTALL
 )
 # cleanup/cleanup_out.c: what a milter's edits have made longer than message_size_limit; the client is answered 552
 _TOO_LARGE = re.compile(rf"warning: ({QUEUE_ID}): queue file size limit exceeded", re.ASCII)

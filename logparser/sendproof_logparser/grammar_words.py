@@ -14,11 +14,12 @@ Reading = Event | Irrelevant | None
 Reader = Callable[[str], Reading]
 
 # Where the rest of the pattern says that it is one, any word will do for a queue id: anonymised logs have odd ones.
+# A group is never made possessive (`(...)*+`) but atomic (`(?>(...)*)`): Debian 12's Python has the former wrong.
 QUEUE_ID = r"[0-9A-Za-z]{5,40}+"
 # An address in its external form (global/info_log_addr_form.c, global/quote_822_local.c): the local part is quoted as
 # a whole or not at all, and inside the quotes anything may stand, ">" included. There is deliberately no second, laxer
 # pattern: a record that was cut inside a quoted address would let its text pass for fields.
-ADDRESS = r'<((?:@[^":>]*+:)?+(?:"(?:[^"\\]|\\.)*+")?+[^">]*+)>'
+ADDRESS = r'<((?>(?:@[^":>]*+:)?)(?>(?:"(?>(?:[^"\\]|\\.)*)")?)[^">]*+)>'
 # name[address] of a client or server; the name was checked by Postfix (smtpd/smtpd_peer.c) or is "unknown"
 PEER = r"[^\s\[]*+\[[^\]\s]*+\]"
 SEVERE = ("warning: ", "error: ", "fatal: ", "panic: ")  # util/msg_output.c

@@ -59,7 +59,7 @@ _AFTER_RUNTIME_STAMP = re.compile(r"(?:std(?:out|err) [FP] )?")
 # RFC 5424 section 6: VERSION SP TIMESTAMP SP HOSTNAME SP APP-NAME SP PROCID SP MSGID SP STRUCTURED-DATA [SP MSG]
 _RFC_5424 = re.compile(
     r"1 (?=[0-9])(?P<stamp>[^ ]+ )(?P<host>[^ ]+) (?P<program>[^ ]+) (?P<pid>[^ ]+) [^ ]+ "
-    r'(?:-|(?:\[[^\]"]*+(?:"(?:[^"\\]|\\.)*+"[^\]"]*+)*+\])++)(?: +|$)\ufeff?'
+    r'(?:-|(?>(?:\[[^\]"]*+(?>(?:"(?>(?:[^"\\]|\\.)*)"[^\]"]*+)*)\])+))(?: +|$)\ufeff?'
 )
 # The beginning of a text with a long queue id; smtpd and pickup write these lines when the queue file has been made.
 _LONG_ID = re.compile(r"([0-9A-Za-z]{12,40}): (client=|uid=[0-9])?")
