@@ -25,7 +25,7 @@ _MOST_POSITIONS = 255
 _BREAK = "0"
 # Writing without spaces: each sign is a word, and a phrase finds any part.
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\W_{_IDEOGRAPHS}]+")
+_WORD = re.compile(rf"(?!\W)[{_IDEOGRAPHS}]|[^\W_{_IDEOGRAPHS}]+")
 _ASCII_WORD = re.compile("[a-z0-9]+")
 _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 

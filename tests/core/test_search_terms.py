@@ -36,6 +36,7 @@ def test_words_are_letters_and_digits_without_case_and_accents() -> None:
     assert search_terms.words("İstanbul") == search_terms.words("istanbul")
     assert search_terms.words("東京タワー abc") == ["東", "京", "タ", "ワ", "ー", "abc"]
     assert search_terms.words("%_'\"*") == []
+    assert search_terms.words("\u3097\u30fb") == []  # among the signs, and none
 
 
 @given(st.text())
