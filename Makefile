@@ -1,6 +1,6 @@
 # Sendproof. `make help` lists the targets; each installs what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup setup-test format check fast-tests integration test-browser translations fuzz faults bench bench-milter bench-logparser bench-web bench-readme lock clean
+.PHONY: help demo test setup setup-test format check fast-tests integration test-browser translations fuzz faults bench bench-milter bench-logparser bench-web bench-edges bench-readme edges deb lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -21,7 +21,7 @@ setup: ## Install what `make demo` needs
 	@tools/install-web-assets
 
 setup-test: ## Install what `make test` needs
-	@tools/install-debian demo test
+	@tools/install-debian demo deb test
 	@tools/install-python
 	@tools/install-web-assets
 
@@ -46,15 +46,23 @@ faults: setup-test ## kill -9 of the logparser, 200 times under load, with rotat
 	@FAULT_ROUNDS=$(or $(ROUNDS),200) FAULT_SEED=$(or $(SEED),$$(date +%s)) \
 	    $(BIN)/python -m pytest -q -s tests/integration/test_logparser_faults.py
 
+edges: setup-test ## Several edges on one PostgreSQL, the database away for a minute, 20 times; ROUNDS=3
+	@for round in $$(seq $(or $(ROUNDS),20)); do \
+	    OUTAGE_SECONDS=60 EDGES_SEED=$$round $(BIN)/python -m pytest -q tests/integration/test_edges.py || exit 1; done
+
+deb: setup ## Build the Debian package into dist/
+	@tools/build-deb
+
 bench: setup ## Every measurement, beside its peers: JSON lines, then tables
-	@tools/install-debian demo test bench
+	@tools/install-debian demo deb test bench
 	@$(BIN)/python bench/run.py $(OPTIONS)
 
 bench-milter: ## The milter beside OpenDKIM, rspamd, dkimpy-milter; OPTIONS="--without rspamd --rounds 5"
 bench-logparser: ## The logparser beside pflogsumm; OPTIONS="--quick"; OPTIONS="--without latency"
 bench-web: ## The site and the pixel over 200,000 and 2,000,000 recipients; OPTIONS="--quick"
-bench-milter bench-logparser bench-web: bench-%: setup
-	@tools/install-debian demo test bench
+bench-edges: ## One, two and three edges on one PostgreSQL beside pgbench; OPTIONS="--quick"
+bench-milter bench-logparser bench-web bench-edges: bench-%: setup
+	@tools/install-debian demo deb test bench
 	@$(BIN)/python bench/run.py $* $(OPTIONS)
 
 bench-readme: setup ## Put the tables of the last measurements into README.md

@@ -19,7 +19,7 @@ from sendproof_testing.sandbox import running
 _MESSAGES = 400
 # One in twenty is refused and bounces, so that there is more than success to read.
 _RECIPIENTS = (*(f"anna{number}@{installation.ACCEPT}" for number in range(19)), f"cara@{installation.REFUSE}")
-_DEBUG_PEER = re.compile(r"^  -o debug_peer_\w+=.*\n", re.MULTILINE)
+_DEBUG_PEER = re.compile(r"^ +-o debug_peer_\w+=.*\n", re.MULTILINE)
 _QUEUE_ID = re.compile(rb"\]: (\w{10,20}): ")
 _SENT = re.compile(rb"/smtp\[\d+\]: (\w{10,20}): to=<.*, status=sent \(")
 _SENT_END = re.compile(rb"dsn=2\.\d\.\d, status=sent \(.*\)$")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from sendproof_core import schema_version
 from sendproof_core.database import open_database
@@ -82,17 +82,12 @@ def in_sqlite(folder: Path, log: Path) -> Iterator[Record]:
 def in_postgresql(folder: Path, log: Path, cluster: Cluster) -> Iterator[Record]:
     """A record in PostgreSQL."""
     with cluster.empty_database() as url:
-        yield _made(folder, url, log)
+        yield _made(folder, url, log, cluster.pid)
 
 
-def _made(folder: Path, url: str, log: Path) -> Record:
+def _made(folder: Path, url: str, log: Path, server_pid: int = 0) -> Record:
     database = open_database(url)
     schema_version.upgrade(database)
-    server_pid = 0
-    if database.engine.dialect.name == "postgresql":
-        with database.reading() as session:
-            # Its first line is the process of which all others are children.
-            server_pid = int(str(session.scalar(text("SELECT pg_read_file('postmaster.pid')"))).split()[0])
     database.close()
     config = folder / "sendproof.toml"
     config.touch(mode=0o600)  # it may hold a password

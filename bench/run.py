@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 sys.path.pop(0)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import clients, figures, logparser, milter, web
+from bench import clients, edges, figures, logparser, milter, web
 from bench.figures import Effort, Result
 from bench.markdown import LAST_RUN
 
@@ -23,6 +23,7 @@ BENCHES: dict[str, Callable[[Effort, Progress], Result]] = {
     milter.NAME: milter.measure,
     logparser.NAME: logparser.measure,
     web.NAME: web.measure,
+    edges.NAME: edges.measure,
 }
 _OPTIONAL = tuple(dict.fromkeys((*milter.OPTIONAL, *logparser.OPTIONAL, *web.OPTIONAL)))
 _TABLE_COLUMNS = 120
@@ -65,7 +66,7 @@ def _command(
     *,
     quick: bool,
 ) -> None:
-    """Measure NAMEs (milter, logparser, web; without a name: all), the first two beside their peers."""
+    """Measure NAMEs (milter, logparser, web, edges; without a name: all), beside peers where there are some."""
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # what was started is ended
     left_out = frozenset(without)
     effort = Effort(rounds, messages, lines, left_out, recipients)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import peers, postfix_queue
-from sqlalchemy import text
 
 from sendproof_testing import postgres, processes
 from sendproof_testing.installation import Keys, Options
@@ -72,7 +71,7 @@ def running_ways(folder: Path, without: Set[str]) -> Iterator[tuple[Way, ...]]:
             url = stack.enter_context(cluster.empty_database())
             options = Options(keys=Keys.OWN, database_url=url)
             other = stack.enter_context(discarding(folder / "postgresql", options, ended=_BYSTANDERS))
-            ways.append(_ours(POSTGRESQL, other, signatures=1, database_pid=_postmaster(other)))
+            ways.append(_ours(POSTGRESQL, other, signatures=1, database_pid=cluster.pid))
         yield tuple(ways)
 
 
@@ -82,10 +81,15 @@ def discarding(folder: Path, options: Options, *, ended: Iterable[str]) -> Itera
     with running(folder, options) as sandbox:
         for name in ended:
             sandbox.programs[name].end()
-        transport = sandbox.installation.postfix_config / "transport"
-        transport.write_text(f"/@{re.escape(DISCARDED)}$/ discard:\n" + transport.read_text())
-        postfix_queue.reload(sandbox)
+        discard(sandbox)
         yield sandbox
+
+
+def discard(sandbox: Sandbox) -> None:
+    """From now on its Postfix discards what goes to `DISCARDED`."""
+    transport = sandbox.installation.postfix_config / "transport"
+    transport.write_text(f"/@{re.escape(DISCARDED)}$/ discard:\n" + transport.read_text())
+    postfix_queue.reload(sandbox)
 
 
 def _ours(name: str, sandbox: Sandbox, *, signatures: int, database_pid: int | None = None) -> Way:
@@ -108,12 +112,3 @@ def _add_services(sandbox: Sandbox, milters: dict[int, str]) -> None:
             service = submission[0].replace(f":{made.submission_port} ", f":{port} ", 1)
             services.write("\n" + re.sub(r"smtpd_milters=\S+", f"smtpd_milters={milter}", service))
     postfix_queue.reload(sandbox)
-
-
-def _postmaster(sandbox: Sandbox) -> int:
-    """The process of which all of the PostgreSQL server's are children: the first line of postmaster.pid."""
-    database = sandbox.database()
-    with database.reading() as session:
-        content = session.scalar(text("SELECT pg_read_file('postmaster.pid')"))
-    database.close()
-    return int(str(content).split()[0])

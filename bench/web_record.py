@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.orm import Session
 
-from sendproof_core import search_entries, transcript_queries
+from sendproof_core import partitions, record_days, search_entries, transcript_queries
 from sendproof_core.database import Database, FixedStatements
 from sendproof_core.errors import UserError
 from sendproof_core.identity import SPLIT_SERVICE
@@ -78,6 +78,7 @@ def fill(database: Database, recipients: int, now: dt.datetime, tell: Callable[[
     """
     with database.writing() as session:
         _people(session, now)
+    _make_days(database, now)
     indexes = _drop_indexes(database)
     with database.fixed_statements() as statements:
         year = _Year(statements, recipients, now)
@@ -89,6 +90,7 @@ def fill(database: Database, recipients: int, now: dt.datetime, tell: Callable[[
         tell(year.recipients)
     with database.fixed_statements() as statements:
         year.sums(statements)
+    _follow_ids(database)
     _make_indexes(database, indexes)
     _check(database)
     return Filled(year.messages, year.recipients, _login(0))
@@ -158,7 +160,7 @@ class _Year:
     """Makes the rows."""
 
     def __init__(self, keeps: FixedStatements, wanted: int, now: dt.datetime) -> None:
-        self._moment, self._id = keeps.moment, keeps.id
+        self._moment, self._id, self._is_dated = keeps.moment, keeps.id, keeps.is_postgresql
         self._wanted, self._now = wanted, now
         self._chance = chance = random.Random(wanted)  # noqa: S311 - chance, no secrets
         self._account, self._domain = _Uneven(chance, _ACCOUNTS, 0.7), _Uneven(chance, _DOMAINS, 0.9)
@@ -177,17 +179,18 @@ class _Year:
         between = _YEAR / max(1, round(self._wanted / _RECIPIENTS_OF_A_MESSAGE))
         at, portion = self._now - _YEAR, _Portion()
         while self.recipients < self._wanted:
-            at += between * self._chance.uniform(0.2, 1.8)
-            self._message(portion, min(at, self._now))
+            at = min(at + between * self._chance.uniform(0.2, 1.8), self._now)
+            self._begin(at)
+            self._message(portion, at)
             if not self.messages % 100:
-                self._refusal(portion, min(at, self._now))
+                self._refusal(portion, at)
             if not self.messages % _PORTION:
                 yield portion
                 portion = _Portion()
         yield portion
 
     def sums(self, statements: FixedStatements) -> None:
-        """The statistics, and what PostgreSQL does not know of rows that came with their ids."""
+        """The statistics."""
         rows = [
             (day.isoformat() if not statements.is_postgresql else day, domain, *(counts[name] for name in COLUMNS))
             for (day, domain), counts in self._days.items()
@@ -200,12 +203,15 @@ class _Year:
         statements.insert("acceptance_times", ("domain", "day", "bucket", "recipients"), times)
         uses = [(login, self._moment(at)) for login, at in self._last_used.items()]
         statements.insert("credential_uses", ("login", "last_used_at"), uses)
-        if statements.is_postgresql:
-            for table in ("queue_files", "recipients", "deliveries", "refusals"):
-                statements.rows(
-                    f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}",  # noqa: S608
-                    (),
-                )
+
+    def _begin(self, at: dt.datetime) -> None:
+        """Let the ids that are given from now on carry the day, where they do."""
+        if self._is_dated:
+            day = record_days.day_number(at)
+            self._file_id, self._recipient_id, self._delivery_id, self._refusal_id = (
+                record_days.dated_id(day, number)
+                for number in (self._file_id, self._recipient_id, self._delivery_id, self._refusal_id)
+            )
 
     def _subject(self) -> str:
         words = [self._words[self._word()] for _ in range(self._chance.randint(2, 6))]
@@ -440,7 +446,17 @@ def _dialogue(at: dt.datetime, host: str, login: str, address: str, reply: str) 
     return "[" + ", ".join([f'["{when}", "{speaker}", "{words}"]' for speaker, words in lines]) + "]"
 
 
-# --- indexes: quicker made at the end -------------------------------------------------------------------------------
+# --- partitions, and indexes: quicker made at the end ---------------------------------------------------------------
+
+
+def _make_days(database: Database, now: dt.datetime) -> None:
+    """The partitions that the year's mail would have had, where there are partitions."""
+    with database.writing_connection() as connection:
+        if not partitions.existing(connection):
+            return
+    for day in range(record_days.day_number(now - _YEAR), record_days.day_number(now) + 1):
+        with database.writing_connection() as connection:
+            partitions.create(connection, day)
 
 
 def _drop_indexes(database: Database) -> Sequence[str]:
@@ -448,13 +464,29 @@ def _drop_indexes(database: Database) -> Sequence[str]:
     with database.writing_connection() as connection:
         if connection.dialect.name == "sqlite":
             found = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql LIKE 'CREATE INDEX%'"
-        else:
-            found = "SELECT indexname, indexdef FROM pg_indexes WHERE indexdef LIKE 'CREATE INDEX%'" \
-                " AND schemaname = 'public'"  # fmt: skip
+        else:  # those of partitions go, and come again, with their table's
+            found = (
+                "SELECT relname, replace(pg_get_indexdef(oid), ' ON ONLY ', ' ON ') FROM pg_class"
+                " WHERE relkind IN ('i', 'I') AND NOT relispartition AND relnamespace = 'public'::regnamespace"
+                " AND pg_get_indexdef(oid) LIKE 'CREATE INDEX%'"
+            )
         indexes = connection.execute(text(found)).all()
-        for name, _ in indexes:
+    for name, _ in indexes:
+        with database.writing_connection() as connection:
             connection.execute(text(f"DROP INDEX {name}"))
     return [statement for _, statement in indexes]
+
+
+def _follow_ids(database: Database) -> None:
+    """Tell PostgreSQL's sequences of rows that came with their ids: a day's number is no part of theirs."""
+    with database.writing_connection() as connection:
+        if connection.dialect.name != "postgresql":
+            return
+        for table in ("queue_files", "recipients", "deliveries", "refusals"):
+            number = f"coalesce(max(id % {record_days.FIRST_DATED_ID}), 0) + 1"
+            connection.execute(
+                text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {number}, false) FROM {table}")  # noqa: S608 - our own names
+            )
 
 
 def _make_indexes(database: Database, statements: Sequence[str]) -> None:

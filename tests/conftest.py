@@ -1,5 +1,6 @@
 """What tests of several components share: databases of each kind, empty or with the tables."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,14 @@ import pytest
 from sendproof_core import schema_version
 from sendproof_core.database import Database, open_database
 from sendproof_testing.postgres import Cluster, running_cluster
+
+
+@pytest.fixture(autouse=True)
+def ordinary_umask() -> Iterator[None]:
+    """Programs that are called here set theirs; the next test shall not have it."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -92,9 +92,12 @@ def test_every_table_has_its_place_in_the_architecture() -> None:
 def test_postfix_knows_every_parameter_that_we_set() -> None:
     known = subprocess.run(["/usr/sbin/postconf", "-d"], capture_output=True, text=True, check=True).stdout
     parameters = set(re.findall(r"^(\w+) =", known, re.MULTILINE))
-    main = (REPOSITORY / "postfix-conf/sendproof_postfix/templates" / "main.cf.j2").read_text(encoding="utf-8")
-    master = (REPOSITORY / "postfix-conf/sendproof_postfix/templates" / "master.cf.j2").read_text(encoding="utf-8")
-    ours = set(re.findall(r"^(\w+) =", main, re.MULTILINE)) | set(re.findall(r"^\s+-o (\w+)=", master, re.MULTILINE))
+    templates = REPOSITORY / "postfix-conf/sendproof_postfix/templates"
+    texts = [(templates / f"{name}.cf.j2").read_text(encoding="utf-8") for name in ("main", "outgoing", "cleanup")]
+    ours = {name for text in texts for name in re.findall(r"^(\w+) =", text, re.MULTILINE)}
+    master = (templates / "master.cf.j2").read_text(encoding="utf-8")
+    ours |= set(re.findall(r"^\s+-o (\w+)=", master, re.MULTILINE))
+    assert len(ours) > 40
     assert ours - parameters == set()
 
 

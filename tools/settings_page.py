@@ -6,9 +6,11 @@ import typing
 
 from sendproof_core import settings
 from sendproof_core.queue_times import QueueTimes
+from sendproof_core.retention import RecordSettings
 from sendproof_logparser.settings import LogparserSettings
 from sendproof_milter.settings import MilterSettings
 from sendproof_notices.settings import NoticesSettings
+from sendproof_postfix.settings import PostfixSettings
 from sendproof_web.settings import WebSettings
 
 TABLES: tuple[type, ...] = (
@@ -20,10 +22,12 @@ TABLES: tuple[type, ...] = (
     settings.SubmissionSettings,
     settings.DnsSettings,
     QueueTimes,
+    RecordSettings,
     MilterSettings,
     LogparserSettings,
     WebSettings,
     NoticesSettings,
+    PostfixSettings,
 )
 
 HEAD = """# Settings
@@ -38,16 +42,36 @@ def page() -> str:
     return HEAD + "".join(_section(kind) for kind in TABLES)
 
 
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One setting, in words. ``default``: as TOML has it, or "required"."""
+
+    name: str
+    kind: str
+    default: str
+    meaning: str
+
+
+def rows(kind: type) -> list[Row]:
+    """The settings of one table."""
+    hints = typing.get_type_hints(kind)
+    return [
+        Row(
+            field.name,
+            _type(hints[field.name]),
+            "required" if field.default is dataclasses.MISSING else f"`{_toml(field.default)}`",
+            f"{field.metadata['sentence']}{_bounds(field.metadata)}",
+        )
+        for field in dataclasses.fields(kind)
+    ]
+
+
 def _section(kind: type) -> str:
     name = typing.cast("str", vars(kind)["TABLE"])
     lines = [f"\n## [{name}]\n", "| setting | type | default | meaning |", "|---|---|---|---|"]
-    hints = typing.get_type_hints(kind)
-    for field in dataclasses.fields(kind):
-        default = "required" if field.default is dataclasses.MISSING else f"`{_toml(field.default)}`"
-        sentence = str(field.metadata["sentence"]).replace("|", "\\|")
-        lines.append(
-            f"| `{field.name}` | {_type(hints[field.name])} | {default} | {sentence}{_bounds(field.metadata)} |"
-        )
+    for row in rows(kind):
+        meaning = row.meaning.replace("|", "\\|")
+        lines.append(f"| `{row.name}` | {row.kind} | {row.default} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

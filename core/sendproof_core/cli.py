@@ -13,10 +13,10 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import OperationalError
 
-from sendproof_core import schema_version
 from sendproof_core.commands_account import account, credential
 from sendproof_core.commands_audit import audit
 from sendproof_core.commands_context import Context
+from sendproof_core.commands_database import database
 from sendproof_core.commands_domain import domain
 from sendproof_core.commands_page import page
 from sendproof_core.commands_plan import plan
@@ -48,22 +48,9 @@ def mount(group: click.Group, entry_points: Iterable[importlib.metadata.EntryPoi
         group.add_command(command, entry_point.name)
 
 
-for _command in (secrets, plan, account, credential, domain, page, audit, status, transcript):
+for _command in (database, secrets, plan, account, credential, domain, page, audit, status, transcript):
     root.add_command(_command)
 mount(root, importlib.metadata.entry_points(group=_COMPONENTS_COMMANDS))
-
-
-@root.group()
-def database() -> None:
-    """The database's schema."""
-
-
-@database.command("upgrade")
-@click.pass_obj
-def database_upgrade(context: Context) -> None:
-    """Bring the schema up to date."""
-    changed = schema_version.upgrade(context.unchecked_database())
-    click.echo(f"the schema is {schema_version.newest()}" + ("" if changed else ", as before"))
 
 
 def main() -> None:

@@ -13,11 +13,13 @@ import click
 
 from sendproof_core import schema_version
 from sendproof_core.database import Database, open_database
+from sendproof_core.database_url import Program
 from sendproof_core.errors import UserError
 from sendproof_core.secrets_store import SecretsStore
 from sendproof_core.settings import DatabaseSettings, SaslSettings, SecretsSettings, SettingsFile, load
 
 _PASSWORD_OCTETS = 18  # 144 random bits
+_CONNECTIONS = 2
 
 
 class Context:
@@ -37,15 +39,18 @@ class Context:
         """The secret files."""
         return SecretsStore(self.file.table(SecretsSettings).directory)
 
-    def unchecked_database(self) -> Database:
+    def unchecked_database(self, program: Program = Program.OPERATOR) -> Database:
         """The database, whatever its schema is."""
-        database = open_database(self.file.table(DatabaseSettings).url)
+        database = open_database(self.file.table(DatabaseSettings).url, program, connections=_CONNECTIONS)
         self._opened.append(database)
         return database
 
-    def database(self) -> Database:
-        """The database, once its schema is found to be ours."""
-        database = self.unchecked_database()
+    def database(self, program: Program = Program.OPERATOR) -> Database:
+        """The database, once its schema is found to be ours.
+
+        ``program``: in whose place a command writes, where that is not the operator.
+        """
+        database = self.unchecked_database(program)
         schema_version.check(database)
         return database
 

@@ -10,8 +10,7 @@ import datetime as dt
 import functools
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy
@@ -22,6 +21,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 
+from sendproof_core import database_url, record_days
+from sendproof_core.database_url import Program
 from sendproof_core.errors import UserError
 
 _SQLITE_FIXED = (3, 51, 3)
@@ -30,9 +31,8 @@ _SQLITE_FIXED = (3, 51, 3)
 sqlite_driver.register_adapter(type(None), {}.get)
 _WRITES = "sendproof_writes"
 _BUSY_TIMEOUT_MILLISECONDS = 10_000
-# A statement that takes this long on PostgreSQL is in trouble; the milter would rather answer 451.
-# jit is for long-running queries (PostgreSQL's manual, "When to JIT?"): ours are many and short.
-_POSTGRESQL_OPTIONS = "-c timezone=UTC -c jit=off -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+# A thread that waits longer for a connection of the pool has met a bug of ours: each thread uses one.
+_POOL_TIMEOUT_SECONDS = 10
 
 
 class FixedStatements(Protocol):
@@ -56,8 +56,8 @@ class FixedStatements(Protocol):
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Add rows: many at once, in the fastest way that the database has."""
 
-    def numbers(self, table: str, count: int) -> Sequence[int]:
-        """So many ids that no row of the table has."""
+    def numbers(self, table: str, days: Sequence[int]) -> Sequence[int]:
+        """An id for each of these days (`record_days`) that no row of the table has; on SQLite none carries its day."""
 
     def moment(self, value: dt.datetime) -> Any:
         """As a column of `schema.UtcDateTime` keeps it."""
@@ -75,8 +75,10 @@ class FixedStatements(Protocol):
 class Database:
     """An engine with two kinds of transactions. Make one per process, after any fork."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, roles: Mapping[Program, str] | None = None) -> None:
+        """``roles``: PostgreSQL's role of each program, where each has one of its own."""
         self.engine = engine
+        self.roles = roles
         self._writing = engine.execution_options(**{_WRITES: True})
         if engine.dialect.name == "postgresql":  # SQLite's transactions see one state by themselves
             engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -188,9 +190,9 @@ class _SqliteStatements:
         if rows:
             self.run_each(_insertion(table, tuple(columns)), rows)
 
-    def numbers(self, table: str, count: int) -> Sequence[int]:
+    def numbers(self, table: str, days: Sequence[int]) -> Sequence[int]:
         ((last,),) = self.rows(f"SELECT coalesce(max(id), 0) FROM {table}", ())  # noqa: S608 - our own tables' names
-        return range(last + 1, last + 1 + count)
+        return range(last + 1, last + 1 + len(days))
 
     @staticmethod
     def moment(value: dt.datetime) -> str:
@@ -252,9 +254,13 @@ class _PostgresqlStatements:
                 f"COPY {table}", None, error, kind, hide_parameters=True, dialect=dialect
             ) from error
 
-    def numbers(self, table: str, count: int) -> Sequence[int]:
-        numbers = "SELECT nextval(pg_get_serial_sequence(?, 'id')) FROM generate_series(1, ?)"
-        return [number for (number,) in self.rows(numbers, (table, count))] if count else ()
+    def numbers(self, table: str, days: Sequence[int]) -> Sequence[int]:
+        if not days:
+            return ()
+        numbers = self.rows(
+            "SELECT nextval(pg_get_serial_sequence(?, 'id')) FROM generate_series(1, ?)", (table, len(days))
+        )
+        return [record_days.dated_id(day, number) for day, (number,) in zip(days, numbers, strict=True)]
 
     @staticmethod
     def moment(value: dt.datetime) -> dt.datetime:
@@ -283,25 +289,22 @@ def _for_psycopg(sql: str) -> str:
     return sql.replace("?", "%s")
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, program: Program = Program.OPERATOR, *, connections: int = 5) -> Database:
     """Connect lazily.
+
+    Args:
+        url: `[database] url`, as it stands in the settings.
+        program: who connects: the URL may name it.
+        connections: how many of the process's threads use the database at once; on PostgreSQL it never has more.
 
     Raises:
         UserError: the URL cannot be used, or the SQLite library has the WAL-reset bug.
     """
-    try:
-        parsed = sqlalchemy.engine.make_url(url)
-    except (sqlalchemy.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
-        raise UserError(
-            "[database] url is no database URL, such as sqlite:////var/lib/sendproof/sendproof.db."
-        ) from None
-    match parsed.get_backend_name():
-        case "sqlite":
-            return Database(_sqlite_engine(parsed))
-        case "postgresql":
-            return Database(_postgresql_engine(parsed))
-        case other:
-            raise UserError(f"[database] url names {other!r}; Sendproof knows sqlite and postgresql.")
+    parsed = database_url.parse(url, program)
+    if parsed.get_backend_name() == "sqlite":
+        return Database(_sqlite_engine(parsed))
+    arguments = database_url.connection_arguments(parsed, program)
+    return Database(_postgresql_engine(parsed, arguments, connections), database_url.roles(url))
 
 
 def check_sqlite_version(version: tuple[int, ...], text: str) -> None:
@@ -316,13 +319,7 @@ def check_sqlite_version(version: tuple[int, ...], text: str) -> None:
 
 def _sqlite_engine(url: sqlalchemy.engine.URL) -> Engine:
     check_sqlite_version(sqlite_driver.sqlite_version_info, sqlite_driver.sqlite_version)
-    if url.query:
-        raise UserError("[database] url: a SQLite URL takes no options after a question mark.")
-    if not url.database or url.database == ":memory:":
-        raise UserError("[database] url names no file; several processes need one.")
-    if not Path(url.database).parent.is_dir():
-        raise UserError(f"the folder of the database {url.database} does not exist; make it first.")
-    engine = sqlalchemy.create_engine(url.set(drivername="sqlite"), module=sqlite_driver, hide_parameters=True)
+    engine = sqlalchemy.create_engine(url, module=sqlite_driver, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:  # a DB-API connection has no type
@@ -342,19 +339,13 @@ def _sqlite_engine(url: sqlalchemy.engine.URL) -> Engine:
     return engine
 
 
-def _postgresql_engine(url: sqlalchemy.engine.URL) -> Engine:
+def _postgresql_engine(url: sqlalchemy.engine.URL, arguments: dict[str, Any], connections: int) -> Engine:
     return sqlalchemy.create_engine(
-        url.set(drivername="postgresql+psycopg"),
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=_POOL_TIMEOUT_SECONDS,
         pool_pre_ping=True,
         hide_parameters=True,  # in an error's text, and so in a log: they hold hashes and addresses
-        connect_args={
-            "options": _POSTGRESQL_OPTIONS,
-            "connect_timeout": 5,
-            # A server or a network that is gone without a word: libpq would wait for hours.
-            "keepalives_idle": 5,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 15_000,  # milliseconds
-            "prepare_threshold": None,  # PgBouncer in transaction mode
-        },
+        connect_args=arguments,
     )

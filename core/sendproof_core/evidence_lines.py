@@ -16,7 +16,7 @@ def written(message: MessageView, recipient: RecipientView) -> tuple[str, ...]:
 
 def _line(message: MessageView, recipient: RecipientView, attempt: AttemptView) -> str:
     service = f"postfix/{attempt.service}" if attempt.service and "/" not in attempt.service else attempt.service
-    who = "".join(f" {part}" for part in (message.host, service) if part)
+    who = "".join(f" {part}" for part in (attempt.host or message.host, service) if part)
     parts = [f"to=<{recipient.final_address or recipient.address}>"]
     if recipient.final_address:
         parts.append(f"orig_to=<{recipient.address}>")

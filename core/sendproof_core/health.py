@@ -14,7 +14,7 @@ from cryptography import x509
 from sqlalchemy import Select, func, select, text
 from sqlalchemy.orm import Session
 
-from sendproof_core import log_health, outbox_health, schema_version
+from sendproof_core import log_health, outbox_health, partitions, record_days, schema_version
 from sendproof_core.database import Database
 from sendproof_core.log_health import LogHealth, SourceHealth
 from sendproof_core.schema import Charge, Domain, DomainCheck, LogGap, UnknownLine
@@ -72,6 +72,7 @@ class Finding(enum.StrEnum):
     DATABASE_WELL = "database well"
     DATABASE_LARGE = "database large"
     SCHEMA_OLD = "schema old"
+    DAY_MISSING = "day missing"
     CERTIFICATE_GOOD = "certificate good"
     CERTIFICATE_ENDS = "certificate ends"
     CERTIFICATE_ENDED = "certificate ended"
@@ -140,6 +141,7 @@ def read(database: Database, certificates: Sequence[Path], now: dt.datetime, new
             *_milter(session, logs, now),
             *_readers(session, logs, now),
             *_database(facts(session)),
+            *_days(session, now),
             *_notices(session, now),
             *_domains(session, now),
         ]
@@ -247,13 +249,21 @@ def _database(found: DatabaseFacts) -> Iterator[Reading]:
         "octets": found.octets or 0,
         "schema": found.schema or "",
     }
-    if found.schema != schema_version.newest():
+    if (found.schema or "") < schema_version.newest():  # a newer one is for the programs to judge
         wanted = {**values, "wanted": schema_version.newest()}
         yield Reading(Part.DATABASE, Finding.SCHEMA_OLD, Grade.BAD, wanted)
     elif found.kind == "SQLite" and (found.octets or 0) > _LARGE_SQLITE_OCTETS:
         yield Reading(Part.DATABASE, Finding.DATABASE_LARGE, Grade.WATCH, values)
     else:
         yield Reading(Part.DATABASE, Finding.DATABASE_WELL, Grade.GOOD, values)
+
+
+def _days(session: Session, now: dt.datetime) -> Iterator[Reading]:
+    missing = partitions.missing_days(partitions.existing(session.connection()), now)
+    tomorrow = record_days.day_number(now) + 1
+    if missing and missing[0] <= tomorrow:
+        values: dict[str, object] = {"day": record_days.date_of(missing[0]).isoformat()}
+        yield Reading(Part.DATABASE, Finding.DAY_MISSING, Grade.BAD, values)
 
 
 def _notices(session: Session, now: dt.datetime) -> Iterator[Reading]:

@@ -81,6 +81,10 @@ WORDS: Mapping[Finding, Words] = {
         N_("The schema is %(schema)s, and this program wants %(wanted)s."),
         N_("Run `sendproof database upgrade`."),
     ),
+    Finding.DAY_MISSING: Words(
+        N_("The record has no partition for %(day)s."),
+        N_("Run `sendproof database maintain`, and look whether its timer runs (sendproof-maintain.timer)."),
+    ),
     Finding.CERTIFICATE_GOOD: Words(N_("%(file)s: days until it expires: %(days)s.")),
     Finding.CERTIFICATE_ENDS: Words(
         N_("%(file)s expires soon: days left: %(days)s."),

@@ -14,6 +14,8 @@ class LinkKind(enum.StrEnum):
     FORWARD = "forward"
     # `postsuper -r`
     REQUEUE = "requeue"
+    # taken over by another of our hosts, whose own log is in the record
+    RELAY = "relay"
     # about the parent, not the parent's mail
     NON_DELIVERY = "non-delivery"
     DELAY = "delay"
@@ -22,7 +24,7 @@ class LinkKind(enum.StrEnum):
 
 
 # The recipient's mail goes on in the child: what becomes of it there is what became of it.
-CONTINUES = frozenset((LinkKind.COPY, LinkKind.FILTER, LinkKind.FORWARD, LinkKind.REQUEUE))
+CONTINUES = frozenset((LinkKind.COPY, LinkKind.FILTER, LinkKind.FORWARD, LinkKind.REQUEUE, LinkKind.RELAY))
 
 
 class LinkEvidence(enum.StrEnum):
@@ -42,3 +44,5 @@ class LinkEvidence(enum.StrEnum):
     NOTIFICATION = "notification"
     # said by pickup(8) of what was put back into the queue
     ORIGINAL_ID = "orig_id"
+    # "queued as CHILD" said by another of our hosts, where that queue file has the parent's Message-ID
+    RELAYED_AS = "relayed as"

@@ -2,8 +2,9 @@
 
 Reads only. Pages are found by where the last one ended, never by counting rows: the thousandth is as quick as the
 first. A cursor is for the next or the previous page of the same query. Words are looked up in the index of words
-(`search_entries`); what the logparser has not put there yet is looked at as it is. Mail of which only the mail log
-speaks is not in the list: it is nobody's (`transcript_search` finds it).
+(`search_entries`), and on PostgreSQL everything by its entries (`entry_list`); what the logparser has not put there yet
+is looked at as it is. Mail of which only the mail log speaks is not in the list: it is nobody's (`transcript_search`
+finds it).
 """
 
 import base64
@@ -18,8 +19,9 @@ from typing import Any
 from sqlalchemy import Select, func, literal, or_, select
 from sqlalchemy.orm import Session
 
-from sendproof_core import search_entries, search_terms, transcript_queries
-from sendproof_core.schema import Message, RecordChange, Refusal, SearchEntry
+from sendproof_core import entry_list, record_ids, search_entries, search_terms, transcript_queries
+from sendproof_core.entry_list import EntryList
+from sendproof_core.schema import Message, RecordChange, Refusal
 from sendproof_core.search_query import SearchQuery
 from sendproof_core.search_terms import Document, Wanted
 from sendproof_core.transcripts import MessageSummary, RefusalView
@@ -142,11 +144,14 @@ def _everything(session: Session, account_id: int | None, query: SearchQuery, li
     place = _Place.read(cursor) if cursor is not None else None
     messages = _of_account(select(Message), Message, Message.submitted_at, account_id, query)
     refusals = _of_account(select(Refusal), Refusal, Refusal.refused_at, account_id, query)
-    found: list[Message | Refusal] = [
-        *_beside(session, messages, Message.submitted_at, Message.id, _MESSAGE, place, limit),
-        *_beside(session, refusals, Refusal.refused_at, Refusal.id, _REFUSAL, place, limit),
-    ]
     is_back = place is not None and place.is_back
+    entries = entry_list.open_list(session, account_id) if session.get_bind().dialect.name == "postgresql" else None
+    found = None if entries is None else _beside_by_entries(entries, query, place, limit)
+    if found is None:
+        found = [
+            *_beside(session, messages, Message.submitted_at, Message.id, _MESSAGE, place, limit),
+            *_beside(session, refusals, Refusal.refused_at, Refusal.id, _REFUSAL, place, limit),
+        ]
     found.sort(key=_order, reverse=not is_back)
     chosen = found[:limit]
     if is_back:
@@ -156,7 +161,7 @@ def _everything(session: Session, account_id: int | None, query: SearchQuery, li
         _rows(session, chosen),
         _Place(*_order(chosen[-1]), is_back=False).write() if chosen and has_older else None,
         _Place(*_order(chosen[0]), is_back=True).write() if chosen and has_newer else None,
-        _count(session, (messages, refusals)),
+        _count(session, (messages, refusals)) if entries is None else _count_by_entries(entries, query),
     )
 
 
@@ -194,10 +199,44 @@ def _beside(
     return session.scalars(heads.limit(limit + 1)).all()
 
 
+def _beside_by_entries(
+    entries: EntryList, query: SearchQuery, place: _Place | None, limit: int
+) -> list[Message | Refusal] | None:
+    """What `_beside` finds of both kinds; None: the entries do not say."""
+    after, until = query.after, query.before
+    if place is not None and place.is_back:
+        after = place.at if after is None else max(after, place.at)
+    elif place is not None:
+        until = place.at if until is None else min(until, place.at)
+
+    def is_wanted(head: Message | Refusal) -> bool:
+        if place is None:
+            return _is_listed(head, entries.account_id, query)
+        own, there = _order(head), (place.at, place.kind, place.id)
+        return (own > there if place.is_back else own < there) and _is_listed(head, entries.account_id, query)
+
+    return entries.heads(after, until, is_wanted, limit + 1, oldest_first=place is not None and place.is_back)
+
+
+def _count_by_entries(entries: EntryList, query: SearchQuery) -> int:
+    return entries.count(
+        query.after, query.before, lambda head: _is_listed(head, entries.account_id, query), MOST_COUNTED
+    )
+
+
+def _is_listed(head: Message | Refusal, account_id: int | None, query: SearchQuery) -> bool:
+    at = entry_list.moment(head)
+    return (
+        account_id in (None, head.account_id)
+        and (query.before is None or at < query.before)
+        and (query.after is None or at >= query.after)
+    )
+
+
 def _count(session: Session, each: Iterable[_Heads]) -> int:
     total = 0
     for heads in each:
-        some = heads.with_only_columns(literal(1)).limit(MOST_COUNTED).subquery()
+        some = heads.with_only_columns(literal(1), maintain_column_froms=True).limit(MOST_COUNTED).subquery()
         total += session.scalar(select(func.count()).select_from(some)) or 0
     return min(total, MOST_COUNTED)
 
@@ -284,20 +323,9 @@ def _heads(
     session: Session, account_id: int | None, numbers: Sequence[int], known: dict[int, Message | Refusal]
 ) -> list[Message | Refusal]:
     """In the order of ``numbers``."""
-    entries = session.scalars(select(SearchEntry).where(SearchEntry.id.in_(set(numbers) - known.keys()))).all()
-    message_ids = [entry.message_id for entry in entries if entry.message_id is not None]
-    refusal_ids = [entry.refusal_id for entry in entries if entry.refusal_id is not None]
-    by_id: dict[uuid.UUID | int | None, Message | Refusal] = {}
-    if message_ids:
-        by_id.update({row.id: row for row in session.scalars(select(Message).where(Message.id.in_(message_ids)))})
-    if refusal_ids:
-        by_id.update({row.id: row for row in session.scalars(select(Refusal).where(Refusal.id.in_(refusal_ids)))})
-    heads = dict(known)
-    for entry in entries:
-        head = by_id.get(entry.message_id or entry.refusal_id)
-        # A refusal may have given way to a better one; and whose it is, its row says.
-        if head is not None and account_id in (None, head.account_id):
-            heads[entry.id] = head
+    loaded = entry_list.load(session, set(numbers) - known.keys())
+    # A refusal may have given way to a better one; and whose it is, its row says.
+    heads = known | {number: head for number, head in loaded.items() if account_id in (None, head.account_id)}
     return [heads[number] for number in numbers if number in heads]
 
 
@@ -312,10 +340,10 @@ def _pending(session: Session, account_id: int | None, wanted: Wanted, first: in
         message = session.get_one(Message, outline.message.id)
         number = search_entries.number(message.submitted_at, message.id)
         found.append((message, number, search_entries.document_of(outline)))
-    for refusal in session.scalars(select(Refusal).where(Refusal.id.in_(refusal_ids))) if refusal_ids else ():
+    for refusal in session.scalars(select(Refusal).where(record_ids.is_refusal(refusal_ids))) if refusal_ids else ():
         number = search_entries.number(refusal.refused_at, refusal.id)
         found.append((refusal, number, search_entries.document_of_refusal(refusal)))
-    indexed = _indexed(session, message_ids, refusal_ids)
+    indexed = entry_list.indexed(session, message_ids, refusal_ids)
     fitting: dict[int, Message | Refusal] = {}
     for row, free, document in found:
         number = indexed.get(row.id, free)
@@ -323,20 +351,6 @@ def _pending(session: Session, account_id: int | None, wanted: Wanted, first: in
         if is_in_time and account_id in (None, row.account_id) and wanted.fits(document):
             fitting[number] = row
     return _Pending(fitting, frozenset(indexed.values()))
-
-
-def _indexed(
-    session: Session, message_ids: Collection[uuid.UUID], refusal_ids: Collection[int]
-) -> dict[uuid.UUID | int, int]:
-    """The numbers that they have already."""
-    found: dict[uuid.UUID | int, int] = {}
-    if message_ids:
-        of_messages = select(SearchEntry.message_id, SearchEntry.id).where(SearchEntry.message_id.in_(message_ids))
-        found.update({key: number for key, number in session.execute(of_messages) if key is not None})
-    if refusal_ids:
-        of_refusals = select(SearchEntry.refusal_id, SearchEntry.id).where(SearchEntry.refusal_id.in_(refusal_ids))
-        found.update({key: number for key, number in session.execute(of_refusals) if key is not None})
-    return found
 
 
 def _named(session: Session, account_id: int | None, query: SearchQuery) -> tuple[Row, ...]:

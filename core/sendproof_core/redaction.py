@@ -70,13 +70,19 @@ def _recipient(view: RecipientView, redactor: "_Redactor") -> RecipientView:
 
 
 def _hop(hop: HopView, redactor: "_Redactor") -> HopView:
-    return replace(hop, from_instance=redactor.text(hop.from_instance), instance=redactor.text(hop.instance))
+    return replace(
+        hop,
+        from_instance=redactor.text(hop.from_instance),
+        instance=redactor.text(hop.instance),
+        host=redactor.optional(hop.host),
+    )
 
 
 def _attempt(attempt: AttemptView, redactor: "_Redactor") -> AttemptView:
     return replace(
         attempt,
         relay=redactor.text(attempt.relay),
+        host=redactor.optional(attempt.host),
         reply=redactor.text(attempt.reply),
         remote_queue_id=redactor.optional(attempt.remote_queue_id),
         tls=redactor.optional(attempt.tls),

@@ -500,8 +500,10 @@ class QueueFile(Base):
     login: Mapped[str | None] = mapped_column(Text)
     size_bytes: Mapped[int | None]
     recipient_count: Mapped[int | None]
-    # The queue file (of the same host) that this one comes from; how (`links.LinkKind`); and what says so.
+    # The queue file that this one comes from; how (`links.LinkKind`); and what says so.
     parent_queue_id: Mapped[str | None] = mapped_column(String(40))
+    # The host of the parent queue file; None: the same.
+    parent_host: Mapped[str | None] = mapped_column(String(255))
     link_kind: Mapped[str | None] = mapped_column(String(20))
     link_evidence: Mapped[str | None] = mapped_column(String(20))
     # What was done with it as a whole (held, expired, removed, deleted, ...): recipients that the journal names later
@@ -588,6 +590,8 @@ class Attempt(Base):
     __table_args__ = (
         Index("ix_attempts_line", "recipient_id", "attempted_at", "line_key", unique=True),
         Index("ix_attempts_remote_queue_id", "remote_queue_id", postgresql_using="hash"),
+        # For SQLite's foreign key: whoever deletes a delivery asks who refers to it. PostgreSQL has neither.
+        Index("ix_attempts_delivery_id", "delivery_id").ddl_if(dialect="sqlite"),
     )
 
 
@@ -726,6 +730,16 @@ class CredentialUse(Base):
     __tablename__ = "credential_uses"
     login: Mapped[str] = mapped_column(String(100), primary_key=True)
     last_used_at: Mapped[dt.datetime]
+
+
+# --- written by migrations ------------------------------------------------------------------------------------------
+
+
+class SchemaCompatibility(Base):
+    """The oldest program that may use this schema: the newest revision that it was written for. One row."""
+
+    __tablename__ = "schema_compatibility"
+    oldest_program: Mapped[str] = mapped_column(String(10), primary_key=True)
 
 
 # --- outbox: written by notices -------------------------------------------------------------------------------------

@@ -37,6 +37,11 @@ def first_number(at: dt.datetime) -> int:
     return _within(-(-(at - _EPOCH) // _MILLISECOND)) << _SHIFT
 
 
+def moment(entry: int) -> dt.datetime:
+    """The millisecond that a number is of; a clock that was wrong by centuries is cut off."""
+    return _EPOCH + (entry >> _SHIFT) * _MILLISECOND
+
+
 def _milliseconds(at: dt.datetime) -> int:
     return _within((at - _EPOCH) // _MILLISECOND)
 

@@ -52,7 +52,11 @@ class DatabaseSettings:
     """``[database]``: where the directory, the ledger, the record and the outbox live."""
 
     TABLE: typing.ClassVar = "database"
-    url: str = setting("SQLAlchemy URL: sqlite:////var/lib/sendproof/sendproof.db or postgresql+psycopg://...")
+    url: str = setting(
+        "SQLAlchemy URL: sqlite:////var/lib/sendproof/sendproof.db, or postgresql+psycopg://USER@HOST/DATABASE with "
+        "libpq's options. {program} in USER stands for who connects (milter, logparser, web, notices, operator): each "
+        "has a role of its own."
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

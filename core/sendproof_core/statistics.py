@@ -6,10 +6,10 @@ moment behind the record (`sendproof_logparser.derive`).
 
 import bisect
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session
 
 from sendproof_core import plans, remote_reply
@@ -34,6 +34,8 @@ _COUNTS = ("messages", "recipients", "delivered", "deferred", "bounced", "expire
 _DOMAIN_LENGTH = 255
 # Of recipients that wait, so many are looked at.
 _MOST_WAITING = 20_000
+# Of values in one IN (...).
+_AT_A_TIME = 2_000
 
 
 @dataclass(frozen=True)
@@ -179,42 +181,56 @@ def deferred_now(session: Session, limit: int = 100) -> tuple[Waiting, ...]:
 
     Looks at 20,000 recipients, those that were put off last: of more, the counts are too low.
     """
-    waiting = (
-        select(Recipient.id)
+    rows = session.execute(
+        select(
+            Recipient.id, Recipient.queue_file_id, Recipient.address, Recipient.final_address,
+            Recipient.suspended_because,
+        )
         .where(Recipient.state == RecipientState.DEFERRED, Recipient.handed_on_at.is_(None))
         .order_by(Recipient.state_at.desc())
         .limit(_MOST_WAITING)
-        .cte("waiting")
-    )
-    rows = session.execute(
-        select(Recipient.id, Recipient.address, Recipient.final_address, Recipient.suspended_because, QueueFile.born_at)
-        .join(waiting, waiting.c.id == Recipient.id)
-        .join(QueueFile, QueueFile.id == Recipient.queue_file_id)
-    ).all()
-    last = (
-        select(Attempt.recipient_id, func.max(Attempt.attempted_at).label("at"))
-        .join(waiting, waiting.c.id == Attempt.recipient_id)
-        .group_by(Attempt.recipient_id)
-        .subquery()
-    )
-    attempts = session.execute(
-        select(Attempt.recipient_id, Attempt.attempted_at, Attempt.text).join(
-            last, and_(last.c.recipient_id == Attempt.recipient_id, last.c.at == Attempt.attempted_at)
-        )
-    )
-    newest = {recipient_id: (at, reply) for recipient_id, at, reply in attempts}
+    ).all()  # fmt: skip
+    # By id, a few at a time, and not joined: PostgreSQL looks into the days of those alone.
+    born: dict[int, dt.datetime] = {}
+    for some in _portions(sorted({row.queue_file_id for row in rows})):
+        born.update({file.id: file.born_at for file in session.execute(_BIRTHS.where(QueueFile.id.in_(some)))})
+    newest: dict[int, tuple[dt.datetime, str]] = {}
+    for some in _portions(sorted(row.id for row in rows)):
+        for recipient_id, at, reply in session.execute(_last_attempts(some)):
+            newest[recipient_id] = (at, reply)
     piles: dict[tuple[str, Cause], _Pile] = {}
     for row in rows:
-        at, reply = newest.get(row.id, (row.born_at, row.suspended_because or ""))
+        born_at = born.get(row.queue_file_id)
+        if born_at is None:  # removed by retention a moment ago
+            continue
+        at, reply = newest.get(row.id, (born_at, row.suspended_because or ""))
         domain = receiving_domain(row.final_address or row.address)
-        piles.setdefault((domain, remote_reply.read(reply).cause), _Pile(row.born_at, at, reply)).add(
-            row.born_at, at, reply
-        )
+        piles.setdefault((domain, remote_reply.read(reply).cause), _Pile(born_at, at, reply)).add(born_at, at, reply)
     found = [
         Waiting(domain, cause, pile.recipients, pile.oldest, pile.newest_at, pile.reply)
         for (domain, cause), pile in piles.items()
     ]
     return tuple(sorted(found, key=lambda one: (-one.recipients, one.domain))[:limit])
+
+
+_BIRTHS = select(QueueFile.id, QueueFile.born_at)
+
+
+def _last_attempts(recipient_ids: Sequence[int]) -> Select[int, dt.datetime, str]:
+    of_these = Attempt.recipient_id.in_(recipient_ids)
+    last = (
+        select(Attempt.recipient_id, func.max(Attempt.attempted_at).label("at"))
+        .where(of_these)
+        .group_by(Attempt.recipient_id)
+        .subquery()
+    )
+    is_last = and_(last.c.recipient_id == Attempt.recipient_id, last.c.at == Attempt.attempted_at)
+    return select(Attempt.recipient_id, Attempt.attempted_at, Attempt.text).join(last, is_last).where(of_these)
+
+
+def _portions(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for begin in range(0, len(ids), _AT_A_TIME):
+        yield ids[begin : begin + _AT_A_TIME]
 
 
 @dataclass

@@ -103,8 +103,10 @@ class Case:
 
     @property
     def of_host(self) -> str:
-        """`` of edge1``, to follow "the mail log"."""
-        return f" of {visible(self.message.host)}" if self.message.host else ""
+        """`` of edge1``, to follow "the mail log": of the host that has the mail now, as far as is known."""
+        hosts = [hop.host for hop in self.recipient.hops if hop.host]
+        host = hosts[-1] if hosts else self.message.host
+        return f" of {visible(host)}" if host else ""
 
 
 # After the last attempt Postfix still has to return the message.
@@ -409,7 +411,7 @@ def gap_words(case: Case, gaps: tuple[GapView, ...]) -> str | None:
     )
     dropped = counted(gap.lines, "line") if gap.lines is not None else "lines"
     more = f", and {counted(len(gaps) - 1, 'more gap')} after it" if len(gaps) > 1 else ""
-    return f"the mail log{case.of_host} has a gap {when} (the system log dropped {dropped}){more}"
+    return f"the mail log of {visible(gap.host)} has a gap {when} (the system log dropped {dropped}){more}"
 
 
 def _last_words(case: Case, last: AttemptView | None) -> tuple[str, ...]:

@@ -152,6 +152,7 @@ def _hop(hop: HopView) -> Object:
         "kind": hop.kind.value,
         "from_queue_id": hop.from_queue_id,
         "queue_id": hop.queue_id,
+        "host": hop.host,
         "evidence": hop.evidence,
     }
 
@@ -161,6 +162,7 @@ def _attempt(attempt: AttemptView) -> Object:
     return {
         "at": moment(attempt.at),
         "queue_id": attempt.queue_id,
+        "host": attempt.host,
         "service": attempt.service,
         "status": attempt.status,
         "dsn": attempt.dsn,

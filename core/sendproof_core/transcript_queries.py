@@ -9,13 +9,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, literal, null, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, literal, null, or_, select, true, union
 from sqlalchemy.orm import Session, aliased
 
-from sendproof_core import chains
+from sendproof_core import chains, record_days
 from sendproof_core.chains import ChainFile, ChainRecipient
 from sendproof_core.identity import SPLIT_SERVICE
 from sendproof_core.links import CONTINUES, LinkEvidence, LinkKind
+from sendproof_core.queue_file_parents import is_named_as_parent, is_relayed_life
+from sendproof_core.record_ids import file_span, is_open, is_recipient, is_within
 from sendproof_core.schema import (
     Attempt,
     BigId,
@@ -102,12 +104,9 @@ def _names(session: Session, text: str, account_id: int | None) -> Iterator[list
     if account_id is None and text:
         messages, files = _climb(session, QueueFile.message_id_header.in_(headers))
         yield _namesakes(session, [Message.id.in_(messages)], files, account_id)
-    received = (
-        select(Recipient.queue_file_id)
-        .join(Attempt, Attempt.recipient_id == Recipient.id)
-        .where(Attempt.remote_queue_id == text)
-        .limit(_NAMESAKES)
-    )
+    tried = select(Attempt.recipient_id).where(Attempt.remote_queue_id == text).limit(_NAMESAKES)
+    recipients = is_recipient(session.scalars(tried).all())
+    received = session.scalars(select(Recipient.queue_file_id).where(recipients)).all()
     messages, files = _climb(session, QueueFile.id.in_(received))
     yield _namesakes(session, [Message.id.in_(messages)], files, account_id)
 
@@ -166,20 +165,37 @@ def _climb(
 
 
 def _parent(session: Session, child: QueueFile) -> QueueFile | None:
-    """A short queue id has several lives: the one in which the child was born."""
+    """A short queue id has several lives: the one in which the child was born, or the one that was relayed."""
     if child.parent_queue_id is None:
         return None
+    is_its_life: ColumnElement[bool] = QueueFile.born_at <= child.born_at
+    if child.parent_host is not None:
+        is_its_life = QueueFile.message_id_header == child.message_id_header
     return session.scalar(
         select(QueueFile)
         .where(
             QueueFile.queue_id == child.parent_queue_id,
-            QueueFile.host == child.host,
+            QueueFile.host == (child.parent_host or child.host),
             QueueFile.id != child.id,
-            QueueFile.born_at <= child.born_at,
+            is_its_life,
+            *_earlier_days(session, child),
         )
         .order_by(QueueFile.born_at.desc())
         .limit(1)
     )
+
+
+def _earlier_days(session: Session, child: QueueFile) -> list[ColumnElement[bool]]:
+    day = record_days.day_of_id(child.id)
+    if not day or not _is_in_days(session):
+        return []
+    first = record_days.first_id(max(day - record_days.LONGEST_LIFE_DAYS, 1))
+    return [is_within(QueueFile, first, record_days.first_id(day + 2))]  # clocks of two hosts
+
+
+def _is_in_days(session: Session) -> bool:
+    """Whether the record lies in partitions (`partitions`)."""
+    return session.get_bind().dialect.name == "postgresql"
 
 
 def load_transcript(session: Session, record_id: RecordId, account_id: int | None = None) -> Transcript | None:
@@ -199,7 +215,8 @@ def load_transcript(session: Session, record_id: RecordId, account_id: int | Non
     opens = _opens(session, record_id) if isinstance(record_id, uuid.UUID) else {}
     attempts = _attempts(session, {step.id: step.file for way in found for step in way.steps})
     recipients = tuple(_recipient(way, record.rows[way.last.id], attempts, opens) for way in found)
-    return Transcript(replace(view, gaps=_gaps(session, first.host, view.submitted_at)), recipients)
+    hosts = {first.host, *(step.file.host for way in found for step in way.steps)}
+    return Transcript(replace(view, gaps=_gaps(session, hosts, view.submitted_at)), recipients)
 
 
 def load_outlines(session: Session, message_ids: Collection[uuid.UUID]) -> tuple[Outline, ...]:
@@ -244,7 +261,8 @@ def summaries(session: Session, heads: Sequence[Message | QueueFile]) -> tuple[M
 
 def _opened(session: Session, ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     """Those that somebody opened, as far as a pixel can tell."""
-    by_someone = select(Open.message_id).where(Open.message_id.in_(ids), Open.grade != MACHINE).distinct()
+    of_these = is_open(ids, _is_in_days(session))
+    by_someone = select(Open.message_id).where(of_these, Open.grade != MACHINE).distinct()
     return set(session.scalars(by_someone))
 
 
@@ -284,12 +302,6 @@ def list_refusals(
         query = query.where(Refusal.refused_at < before)
     rows = session.scalars(query.order_by(Refusal.refused_at.desc()).limit(limit))
     return tuple(refusal_view(row) for row in rows)
-
-
-def load_refusal(session: Session, refusal_id: int, account_id: int | None = None) -> RefusalView | None:
-    """One refusal; None if there is none of that id, or it is not that account's. ``account_id`` None: the operator."""
-    row = session.get(Refusal, refusal_id)
-    return None if row is None or account_id not in (None, row.account_id) else refusal_view(row)
 
 
 def refusal_view(row: Refusal) -> RefusalView:
@@ -378,10 +390,11 @@ def _load_files(session: Session, record_ids: Sequence[RecordId]) -> dict[Record
     """By message: the queue files that the journal names (else the first), and all that mail went on in from there."""
     message_ids = [record_id for record_id in record_ids if isinstance(record_id, uuid.UUID)]
     file_ids = [record_id for record_id in record_ids if isinstance(record_id, int)]
-    rows = session.execute(
-        _chain_rows(with_files=bool(file_ids)),
-        {"message_ids": message_ids, **({"file_ids": file_ids} if file_ids else {})},
-    )
+    is_in_days = _is_in_days(session)
+    values: dict[str, Any] = {"message_ids": message_ids, **({"file_ids": file_ids} if file_ids else {})}
+    if is_in_days:
+        values["first_id"], values["end_id"] = file_span(message_ids, file_ids)
+    rows = session.execute(_chain_rows(with_files=bool(file_ids), in_days=is_in_days), values)
     found: dict[RecordId, dict[int, ChainFile]] = {}
     parent_queue_ids: dict[int, str] = {}
     for row in rows:
@@ -408,13 +421,23 @@ def _load_files(session: Session, record_ids: Sequence[RecordId]) -> dict[Record
 
 
 @functools.cache
-def _chain_rows(*, with_files: bool) -> Select[Any]:
-    """The queue files of ``message_ids``, and of ``file_ids`` if wanted. Put together once: that takes 5 ms."""
+def _chain_rows(*, with_files: bool, in_days: bool) -> Select[Any]:
+    """The queue files of ``message_ids``, and of ``file_ids`` if wanted. Put together once: that takes 5 ms.
+
+    ``in_days``: only from ``first_id`` on, before ``end_id`` (`record_ids.file_span`).
+    """
+
+    def is_there(file: Any) -> ColumnElement[bool]:
+        return is_within(file, bindparam("first_id"), bindparam("end_id")) if in_days else true()
+
     is_first: ColumnElement[bool] = QueueFile.message_id.in_(bindparam("message_ids", expanding=True))
     if with_files:
         is_first = or_(is_first, QueueFile.id.in_(bindparam("file_ids", expanding=True)))
     child, later, earlier = aliased(QueueFile), aliased(QueueFile), aliased(QueueFile)
-    columns = ("id", "host", "instance", "queue_id", "born_at", "parent_queue_id", "link_kind", "link_evidence")
+    columns = (
+        "id", "host", "instance", "queue_id", "born_at", "message_id_header", "parent_queue_id", "link_kind",
+        "link_evidence",
+    )  # fmt: skip
     chain = (
         select(
             QueueFile.message_id.label("root"),
@@ -423,14 +446,11 @@ def _chain_rows(*, with_files: bool) -> Select[Any]:
             null().cast(BigId).label("parent_id"),
             literal(0).label("depth"),
         )
-        .where(is_first)
+        .where(is_first, is_there(QueueFile))
         .cte("chain", recursive=True)
     )
-    is_its_child = and_(
-        child.parent_queue_id == chain.c.queue_id,
-        child.host == chain.c.host,
-        child.id != chain.c.id,
-        child.link_kind.in_(sorted(CONTINUES)),
+    is_its_life = and_(
+        child.parent_host.is_(None),
         # A short queue id has several lives: the child's parent is the newest that was there at its birth, or else the
         # first (the mail log has whole seconds).
         ~exists().where(
@@ -438,13 +458,23 @@ def _chain_rows(*, with_files: bool) -> Select[Any]:
             later.queue_id == chain.c.queue_id,
             later.born_at > chain.c.born_at,
             later.born_at <= child.born_at,
+            is_there(later),
         ),
         or_(
             child.born_at >= chain.c.born_at,
             ~exists().where(
-                earlier.host == chain.c.host, earlier.queue_id == chain.c.queue_id, earlier.born_at < chain.c.born_at
+                earlier.host == chain.c.host,
+                earlier.queue_id == chain.c.queue_id,
+                earlier.born_at < chain.c.born_at,
+                is_there(earlier),
             ),
         ),
+    )
+    is_its_child = and_(
+        is_named_as_parent(chain.c, child),
+        is_there(child),
+        child.link_kind.in_(sorted(CONTINUES)),
+        or_(is_its_life, is_relayed_life(chain.c, child)),
     )
     chain = chain.union(
         select(
@@ -520,10 +550,10 @@ def _of_file(file: QueueFile) -> MessageView:
     )
 
 
-def _gaps(session: Session, host: str, since: dt.datetime) -> tuple[GapView, ...]:
+def _gaps(session: Session, hosts: Collection[str], since: dt.datetime) -> tuple[GapView, ...]:
     rows = session.scalars(
         select(LogGap)
-        .where(LogGap.host == host, LogGap.ends_at >= since, LogGap.ends_at <= since + _GAPS_SPAN)
+        .where(LogGap.host.in_(sorted(hosts)), LogGap.ends_at >= since, LogGap.ends_at <= since + _GAPS_SPAN)
         .order_by(LogGap.ends_at, LogGap.id)
         .limit(_GAPS)
     )
@@ -532,7 +562,8 @@ def _gaps(session: Session, host: str, since: dt.datetime) -> tuple[GapView, ...
 
 def _opens(session: Session, message_id: uuid.UUID) -> dict[int, list[OpenView]]:
     opens: dict[int, list[OpenView]] = {}
-    for row in session.scalars(select(Open).where(Open.message_id == message_id).order_by(Open.opened_at, Open.id)):
+    of_message = is_open([message_id], _is_in_days(session))
+    for row in session.scalars(select(Open).where(of_message).order_by(Open.opened_at, Open.id)):
         view = OpenView(row.opened_at, row.grade, row.user_agent, row.recipient_number == 0, row.client_address)
         opens.setdefault(row.recipient_number, []).append(view)
     return opens
@@ -543,12 +574,13 @@ def _recipient(
 ) -> RecipientView:
     tried: list[AttemptView] = []
     hops: list[HopView] = []
+    submitted_on = way.steps[0].file.host
     for step, following in zip(way.steps, (*way.steps[1:], None), strict=True):
         for attempt in attempts.get(step.id, ()):
             if _is_handed_on(attempt, step, following):
                 hops += _handed_on(attempt, step.file) if following is None else []
             elif not _is_own_business(attempt, following):
-                tried.append(attempt)
+                tried.append(attempt if step.file.host == submitted_on else replace(attempt, host=step.file.host))
         if following is not None:
             hops.append(_hop(step.file, following.file))
     own_opens = opens.get(way.number, []) if way.number else []
@@ -588,8 +620,13 @@ def _is_own_business(attempt: AttemptView, following: ChainRecipient | None) -> 
 def _hop(parent: ChainFile, child: ChainFile) -> HopView:
     kind = child.kind or LinkKind.COPY
     return HopView(
-        child.born_at, kind, parent.queue_id, child.queue_id, child.evidence, parent.instance, child.instance
-    )
+        child.born_at, kind, parent.queue_id, child.queue_id, child.evidence, parent.instance, child.instance,
+        child.host if child.host != parent.host else None,
+    )  # fmt: skip
+
+
+# Postfix prints a relay as name[address]:port.
+_LOOPBACK = re.compile(r"\[(?:127\.[0-9.]+|::1)\]")
 
 
 def _handed_on(attempt: AttemptView, parent: ChainFile) -> list[HopView]:
@@ -599,6 +636,8 @@ def _handed_on(attempt: AttemptView, parent: ChainFile) -> list[HopView]:
         kind, evidence = LinkKind.FORWARD, LinkEvidence.FORWARDED_AS
     elif attempt.service.endswith(SPLIT_SERVICE):
         kind = LinkKind.COPY
+    elif not _LOOPBACK.search(attempt.relay):
+        kind = LinkKind.RELAY
     return [
         HopView(attempt.at, kind, parent.queue_id, queue_id, evidence, parent.instance)
         for queue_id in chains.named_queue_ids(attempt.reply)

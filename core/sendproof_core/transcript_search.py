@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from sendproof_core import transcript_queries
 from sendproof_core.links import CONTINUES
+from sendproof_core.queue_file_parents import is_parent
 from sendproof_core.schema import BigId, Message, QueueFile, Recipient
 from sendproof_core.states import RecipientState
 from sendproof_core.transcripts import MessageSummary, RecordId
@@ -108,12 +109,7 @@ def _first_files(wanted: Wanted, named: list[set[RecordId]]) -> _Ids:
     is_first = (
         QueueFile.message_id.is_(None),
         or_(QueueFile.link_kind.is_(None), QueueFile.link_kind.in_(sorted(CONTINUES))),
-        ~exists().where(
-            parent.host == QueueFile.host,
-            parent.queue_id == QueueFile.parent_queue_id,
-            parent.id != QueueFile.id,
-            parent.born_at <= QueueFile.born_at,
-        ),
+        ~exists().where(is_parent(parent, QueueFile)),
     )
     texts = (QueueFile.envelope_sender, QueueFile.login, QueueFile.message_id_header)
     ids = [[one for one in of_word if isinstance(one, int)] for of_word in named]

@@ -254,6 +254,7 @@ _EVIDENCE = {
     LinkEvidence.FILTER_LINE: "shown by the filter's own line in the mail log",
     LinkEvidence.FORWARDED_AS: 'shown by "forwarded as" in the mail log',
     LinkEvidence.ORIGINAL_ID: "shown by orig_id= in the mail log",
+    LinkEvidence.RELAYED_AS: 'shown by the reply "queued as", and the same Message-ID in the mail log there',
 }
 
 
@@ -265,6 +266,9 @@ def _hop(case: Case, hop: HopView) -> Entry:
             label, words = "forwarded", f"as {queue_id}{to}"
         case LinkKind.REQUEUE:
             label, words = "requeued", f"put back into the queue by an administrator as {queue_id}"
+        case LinkKind.RELAY:
+            server = f"our server {visible(hop.host)}" if hop.host else "another of our servers"
+            label, words = "relayed", f"to {server}, as {queue_id}"
         case _ if hop.instance and hop.instance != hop.from_instance:
             label, words = "handed on", f"to another part of our mail server ({visible(hop.instance)}), as {queue_id}"
         case _:
@@ -466,8 +470,12 @@ NO_JOURNAL = "No journal of the milter speaks of it: it was never admitted by th
 def evidence(case: Case) -> str:
     """What the story rests on, and whether something of it is missing."""
     message = case.message
-    parts = [f"1 line of the milter's journal{case.of_host} (message {message.id})"] if message.is_admitted else []
-    log = "its mail log" if message.is_admitted else f"the mail log{case.of_host}"
+    hosts = dict.fromkeys(host for host in (message.host, *(hop.host for hop in case.recipient.hops)) if host)
+    of_host = f" of {visible(message.host)}" if message.host else ""
+    parts = [f"1 line of the milter's journal{of_host} (message {message.id})"] if message.is_admitted else []
+    log = "its mail log" if message.is_admitted else f"the mail log{of_host}"
+    if len(hosts) > 1:
+        log = f"the mail logs of {' and '.join(map(visible, hosts))}"
     if message.queue_id:
         statuses = (
             counted(len(case.recipient.attempts), "delivery line") if case.recipient.attempts else "no delivery line"

@@ -34,7 +34,8 @@ class DialogueLine:
 class AttemptView:
     """One attempt at one recipient. ``troubles``: other servers that failed before this one answered.
 
-    ``service``: who of our Postfix tried, as the log tags it; ``queue_id``: which queue file held the mail then.
+    ``service``: who of our Postfix tried, as the log tags it; ``queue_id``: which queue file held the mail then;
+    ``host``: where, if that is not the message's own host.
     """
 
     at: dt.datetime
@@ -50,6 +51,7 @@ class AttemptView:
     dialogue: tuple[DialogueLine, ...]
     service: str = ""
     queue_id: str | None = None
+    host: str | None = None
 
     @property
     def receipt(self) -> Receipt | None:
@@ -69,6 +71,8 @@ class HopView:
     # Postfix instances, where the log names them.
     from_instance: str = ""
     instance: str = ""
+    # Of ours, to which the mail went; None: it stayed on the same one, or nothing says so.
+    host: str | None = None
 
 
 @dataclass(frozen=True)

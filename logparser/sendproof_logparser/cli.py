@@ -9,6 +9,7 @@ import click
 
 from sendproof_core import clock, own_log, schema_version
 from sendproof_core.database import open_database
+from sendproof_core.database_url import Program
 from sendproof_core.errors import UserError, guarded
 from sendproof_core.queue_times import QueueTimes
 from sendproof_core.service_notify import ServiceNotifier
@@ -24,6 +25,8 @@ from sendproof_logparser.tail import Wakeup
 
 # A batch makes some 100,000 objects, none of them in a cycle: looking for cycles after every 700 is lost time.
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
+# The loop's, and one for the numbers.
+_CONNECTIONS = 2
 
 
 @click.command()
@@ -41,15 +44,21 @@ def command(config: Path, once: bool) -> None:
     origins = sources.followed(settings, host, grace_seconds=0 if once else settings.rotation_grace_seconds)
     if not origins:
         raise UserError(f"{config}: [logparser] names no maillogs, journals or journald; there is nothing to read.")
-    database = open_database(file.table(DatabaseSettings).url)
+    database = open_database(file.table(DatabaseSettings).url, Program.LOGPARSER, connections=_CONNECTIONS)
+    wakeup = Wakeup(() if once else (*settings.maillogs, *settings.journals, *sources.journal_files(settings)))
+    notifier = ServiceNotifier({} if once else os.environ, os.getpid(), clock.monotonic_seconds)
     try:
-        schema_version.check(database)
+        for number in (signal.SIGTERM, signal.SIGINT):  # the batch in hand is finished first
+            signal.signal(number, lambda *_: wakeup.stop())
+        if once:
+            schema_version.check(database)
+        elif not schema_version.wait_until_usable(database, lambda seconds: _waits(wakeup, notifier, seconds)):
+            return
         metrics = Metrics() if settings.metrics and not once else None
         if metrics is not None:
             metrics.serve(settings.metrics)
-        store = Store(database, host, host, settings.own_addresses)
+        store = Store(database, host, host, settings.own_addresses, settings.edges)
         reader = Reader(origins, HostNames(host, settings.host_labels), store)
-        wakeup = Wakeup(() if once else (*settings.maillogs, *settings.journals, *sources.journal_files(settings)))
         daemon = Daemon(
             reader=reader,
             store=store,
@@ -58,11 +67,9 @@ def command(config: Path, once: bool) -> None:
             poll_seconds=settings.poll_seconds,
             queue_lifetime_seconds=file.table(QueueTimes).lifetime_seconds,
             wakeup=wakeup,
-            notifier=ServiceNotifier({} if once else os.environ, os.getpid(), clock.monotonic_seconds),
+            notifier=notifier,
             metrics=metrics,
         )
-        for number in (signal.SIGTERM, signal.SIGINT):  # the batch in hand is finished first
-            signal.signal(number, lambda *_: wakeup.stop())
         if once:
             daemon.read_all()
             blocked = sorted(set(reader.source_names) - set(reader.readable_names))
@@ -70,10 +77,19 @@ def command(config: Path, once: bool) -> None:
                 raise UserError(f"not all could be read: {', '.join(blocked)}; what stands above says why.")
         else:
             daemon.run()
-        wakeup.close()
         reader.close()
     finally:
+        wakeup.close()
         database.close()
+
+
+def _waits(wakeup: Wakeup, notifier: ServiceNotifier, seconds: float) -> bool:
+    """While the schema is too old the service runs and is well: systemd need not start it again and again."""
+    notifier.ready()
+    notifier.alive()
+    notifier.status("waits for `sendproof database upgrade`")
+    wakeup.pause(seconds)
+    return not wakeup.stopping
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from rich.progress import (
 
 from sendproof_core.commands_context import Context
 from sendproof_core.commands_status import status
+from sendproof_core.database_url import Program
 from sendproof_core.errors import UserError
 from sendproof_core.hostile_text import visible
 from sendproof_logparser import derive, parse_tables, status_json
@@ -101,7 +102,7 @@ def import_(context: click.Context, /, files: Sequence[Path], year: int | None, 
     """
     _refuse_what_cannot_be_read(files)
     installation: Context = context.obj
-    importer = Importer(installation.file, installation.database(), year=year, zone=zone)
+    importer = Importer(installation.file, installation.database(Program.LOGPARSER), year=year, zone=zone)
     files = sorted(files, key=lambda path: path.stat().st_mtime_ns)
     damages = []
     for number, path in enumerate(files, 1):
@@ -124,7 +125,7 @@ def index(context: click.Context, /, *, rebuild: bool) -> None:
     sendproof-logparser does so by itself, a moment behind its reading. The command can be stopped and given again.
     """
     installation: Context = context.obj
-    database = installation.database()
+    database = installation.database(Program.LOGPARSER)
     if rebuild:
         with database.writing() as session:
             waiting = derive.begin_anew(session)

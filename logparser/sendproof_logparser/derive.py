@@ -1,4 +1,4 @@
-"""What follows from the record: words to search by, and sums for statistics. A moment behind the reading.
+"""What follows from the record: links between hosts, words to search by, sums for statistics. Behind the reading.
 
 The reading notes what it has written (``record_changes``); a step takes some of these notes, the newest first, works
 out anew what follows from them, and takes the notes away, all in one transaction: killed at any moment, it is done once
@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Date, bindparam, delete, func, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from sendproof_core import search_entries, transcript_queries
+from sendproof_core.record_ids import is_refusal
 from sendproof_core.schema import (
     AcceptanceTime,
     CredentialUse,
@@ -28,8 +30,9 @@ from sendproof_core.schema import (
     Refusal,
     UtcDateTime,
 )
+from sendproof_core.search_terms import Document
 from sendproof_core.transcripts import Outline
-from sendproof_logparser import statistics_rows
+from sendproof_logparser import relay_links, statistics_rows
 from sendproof_logparser.search_index import Indexed, Known, SearchIndex
 from sendproof_logparser.statistics_rows import COLUMNS, Counted
 from sendproof_logparser.store import DatabaseAway
@@ -58,9 +61,7 @@ def step(session: Session, limit: int = STEP) -> int:
     if not changes.ids:
         return 0
     outlines = transcript_queries.load_outlines(session, changes.messages)
-    refusals = (
-        session.scalars(select(Refusal).where(Refusal.id.in_(changes.refusals))).all() if changes.refusals else ()
-    )
+    refusals = session.scalars(select(Refusal).where(is_refusal(changes.refusals))).all() if changes.refusals else ()
     index = SearchIndex(session)
     known = index.known(changes.messages, changes.refusals)
     contributions = {outline.message.id: statistics_rows.contribution(outline) for outline in outlines}
@@ -102,7 +103,25 @@ def run(sessions: Callable[[], contextlib.AbstractContextManager[Session]], limi
                 change.queue_file_id, change.message_id, change.refusal_id, type(error).__name__, where,
             )  # fmt: skip
             session.delete(change)
+            with contextlib.suppress(SQLAlchemyError), session.begin_nested():
+                _enter_bare(session, change.message_id, change.refusal_id)
         return 1
+
+
+def _enter_bare(session: Session, message_id: uuid.UUID | None, refusal_id: int | None) -> None:
+    """Let the account's list have it all the same, which goes by entries (`entry_list`)."""
+    document = Document()
+    if message_id is not None and (message := session.get(Message, message_id)) is not None:
+        document.add_account(message.account_id)
+        bare = Indexed(message_id, None, message.submitted_at, document, [])
+    elif refusal_id is not None and (refusal := session.scalar(select(Refusal).where(is_refusal([refusal_id])))):
+        document.add_account(refusal.account_id)
+        bare = Indexed(None, refusal_id, refusal.refused_at, document, [])
+    else:
+        return
+    index = SearchIndex(session)
+    if not index.known([message_id] if message_id else [], [refusal_id] if refusal_id else []):
+        index.put([bare], {})
 
 
 def begin_anew(session: Session) -> int:
@@ -128,10 +147,12 @@ def _is_our_turn(session: Session) -> bool:
 
 
 def _changes(session: Session, limit: int) -> _Changes:
+    """Some notes. Links between hosts are made first: whose mail a queue file holds depends on them."""
     rows = session.execute(select(RecordChange).order_by(RecordChange.id.desc()).limit(limit)).scalars().all()
     messages = {row.message_id for row in rows if row.message_id is not None}
     file_ids = {row.queue_file_id for row in rows if row.queue_file_id is not None}
-    messages |= transcript_queries.messages_of(session, file_ids)
+    relayed = relay_links.join(session, file_ids) if file_ids else set()
+    messages |= transcript_queries.messages_of(session, file_ids | relayed)
     refusals = frozenset(row.refusal_id for row in rows if row.refusal_id is not None)
     return _Changes([row.id for row in rows], frozenset(messages), refusals)
 

@@ -82,7 +82,7 @@ class Importer:
         """
         name = import_name(self._host, _fingerprint(path))
         self._reader_name = self._reader_name or name
-        store = Store(self._database, self._reader_name, self._host, self._settings.own_addresses)
+        store = Store(self._database, self._reader_name, self._host, self._settings.own_addresses, self._settings.edges)
         if store.load_position(name) is None:
             _until_database_is_there(lambda: store.begin_source(name))
         opened: list[ImportedFile] = []

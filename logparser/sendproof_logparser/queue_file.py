@@ -82,6 +82,8 @@ _STRENGTH = {
     evidence: -rank
     for rank, evidence in enumerate(
         (
+            # Made where nothing better speaks of a parent on the same host (`relay_links`).
+            LinkEvidence.RELAYED_AS,
             LinkEvidence.JOURNAL,
             LinkEvidence.ORIGINAL_QUEUE_ID,
             LinkEvidence.ORIGINAL_ID,
@@ -390,6 +392,8 @@ class QueueFiles:
             # discard(8) says "sent" and delivers nothing; so does the queue manager of a notification to nobody.
             if process.daemon in {"discard", "qmgr"}:
                 happened = Disposition.DISCARDED
+            elif self._relays.is_edge(event.relay):
+                happened = _HANDED_ON  # what follows from that edge's log, `relay_links` says
             elif _may_go_on(process, event, self._relays):
                 if self._goes_on(queue_file, process, event, at):
                     happened, recipient.handed_on_at, recipient.changed = _HANDED_ON, at, True

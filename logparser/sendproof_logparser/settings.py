@@ -44,4 +44,10 @@ class LogparserSettings:
         " always.",
         default=(),
     )
+    edges: tuple[str, ...] = setting(
+        "Addresses of our other edges whose mail logs are in the same database. What one of them has taken over is on"
+        " its way until that edge's log says more. An edge that is not named here counts as a receiving server until"
+        " its log shows that the mail went on there.",
+        default=(),
+    )
     metrics: str = setting("host:port where Prometheus finds the numbers at /metrics; empty: nowhere.", default="")

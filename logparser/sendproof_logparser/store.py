@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from sendproof_core import log_health
+from sendproof_core import log_health, record_days
 from sendproof_core.database import Database, FixedStatements
 from sendproof_core.errors import UserError
 from sendproof_core.schema import OpenConversation, ReadingPosition, UnknownLine
@@ -30,6 +30,7 @@ from sendproof_logparser.local_relay import LocalRelays
 from sendproof_logparser.position import Position
 from sendproof_logparser.process import Process
 from sendproof_logparser.queue_file import QueueFileCopy, QueueFiles, RecipientCopy, Refusal, Wanted
+from sendproof_logparser.queue_id import birth
 from sendproof_logparser.record_rows import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -80,15 +81,22 @@ class DatabaseAway(Exception):
 class Store:
     """One logparser's part of the record."""
 
-    def __init__(self, database: Database, reader: str, host: str, own_addresses: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        reader: str,
+        host: str,
+        own_addresses: Iterable[str] = (),
+        edges: Iterable[str] = (),
+    ) -> None:
         """``reader``: whose open conversations are ours: this machine's name, or an import's.
 
-        ``host``: this machine's name. ``own_addresses``: see `LocalRelays`.
+        ``host``: this machine's name. ``own_addresses``, ``edges``: see `LocalRelays`.
         """
         self._database = database
         self._reader = reader
         self._host = host
-        self._relays = LocalRelays(own_addresses)
+        self._relays = LocalRelays(own_addresses, edges)
 
     def load_position(self, source: str) -> StoredPosition | None:
         """How far a source was read; None if never."""
@@ -257,7 +265,7 @@ class _Writing:
         for portion in batch.portions:
             wanted.add_facts(portion.facts, self._relays)
             wanted.add_notes(portion.notes)
-        files = QueueFiles(self._load(wanted), self._relays)
+        files = QueueFiles(self._load(wanted, batch.portions), self._relays)
         for portion in batch.portions:
             for note in portion.notes:
                 files.note(note)
@@ -289,7 +297,7 @@ class _Writing:
             wanted = Wanted()
             wanted.add_facts(facts, self._relays)
             wanted.add_notes(notes)
-            files = QueueFiles(self._load(wanted), self._relays)
+            files = QueueFiles(self._load(wanted, [portion]), self._relays)
             for note in notes:
                 files.note(note)
             files.apply(facts, portion.lines)
@@ -306,11 +314,12 @@ class _Writing:
             self._unknown(portion, [Unknown(number, facts[0][2].daemon if facts else None)])
         statements.run("RELEASE SAVEPOINT line", ())
 
-    def _load(self, wanted: Wanted) -> list[QueueFileCopy]:
+    def _load(self, wanted: Wanted, portions: Sequence[Portion]) -> list[QueueFileCopy]:
         statements = self._statements
         found: dict[int, QueueFileCopy] = {}
         for column, names in (("queue_id", wanted.queue_ids), ("parent_queue_id", wanted.parents)):
-            for row in self._rows_of("queue_files", QUEUE_FILE_COLUMNS, column, sorted(names)):
+            since = _oldest_day(names, portions) if statements.is_postgresql and names else None
+            for row in self._rows_of("queue_files", QUEUE_FILE_COLUMNS, column, sorted(names), since):
                 copy = self._queue_file_copy(row)
                 if copy.id is not None:
                     found.setdefault(copy.id, copy)
@@ -344,12 +353,16 @@ class _Writing:
                 recipients[recipient_id].is_new_attempt(statements.read_moment(at), line_key)
         return list(found.values())
 
-    def _rows_of(self, table: str, columns: tuple[str, ...], key: str, values: Sequence[Any]) -> Iterator[Any]:
-        statement = _selection(table, columns, key)
+    def _rows_of(
+        self, table: str, columns: tuple[str, ...], key: str, values: Sequence[Any], since: int | None = None
+    ) -> Iterator[Any]:
+        """``since``: the day before which none of them was born; PostgreSQL need not look into older partitions."""
+        statement = _selection(table, columns, key, is_bounded=since is not None)
+        bounds = () if since is None else (record_days.first_id(since), record_days.FIRST_DATED_ID)
         for portion in _portions(values):
             # Always as many values, so that the statement is prepared once.
             padded = [*portion, *[portion[-1]] * (_AT_A_TIME - len(portion))]
-            yield from self._statements.rows(statement, padded)
+            yield from self._statements.rows(statement, [*padded, *bounds])
 
     def _queue_file_copy(self, row: Any) -> QueueFileCopy:
         statements = self._statements
@@ -408,7 +421,8 @@ class _Writing:
             self._statements.run_each(_update("queue_files", QUEUE_FILE_COLUMNS), known)
         if new:
             rows = []
-            for copy, number in zip(new, self._statements.numbers("queue_files", len(new)), strict=True):
+            days = [record_days.day_number(copy.born_at) for copy in new]
+            for copy, number in zip(new, self._statements.numbers("queue_files", days), strict=True):
                 copy.id = number
                 rows.append(self._rows.queue_file(copy, number))
             self._statements.insert("queue_files", QUEUE_FILE_COLUMNS, rows)
@@ -423,10 +437,11 @@ class _Writing:
                 elif recipient.changed:
                     known.append(self._rows.recipient(recipient, file.id or 0, recipient.id))
         if known:
-            self._statements.run_each(_update("recipients", RECIPIENT_COLUMNS), known)
+            self._statements.run_each(_UPDATE_RECIPIENT, [(*row[1:-1], row[0], row[-1]) for row in known])
         if new:
             rows = []
-            for (recipient, file_id), number in zip(new, self._statements.numbers("recipients", len(new)), strict=True):
+            days = [record_days.day_of_id(file_id or 0) for _, file_id in new]
+            for (recipient, file_id), number in zip(new, self._statements.numbers("recipients", days), strict=True):
                 recipient.id = number
                 rows.append(self._rows.recipient(recipient, file_id or 0, number))
             self._statements.insert("recipients", RECIPIENT_COLUMNS, rows)
@@ -440,7 +455,8 @@ class _Writing:
         if not new:
             return
         rows = []
-        for (delivery, file), number in zip(new, self._statements.numbers("deliveries", len(new)), strict=True):
+        days = [record_days.day_of_id(file.id or 0) for _, file in new]
+        for (delivery, file), number in zip(new, self._statements.numbers("deliveries", days), strict=True):
             self.delivery_ids[delivery] = number
             rows.append(self._rows.delivery(delivery, file.id or 0, number))
         self._statements.insert("deliveries", DELIVERY_COLUMNS, rows)
@@ -482,9 +498,12 @@ class _Writing:
                 (record.host, record.queue_id, *self._around(record.at)),
             )
             if said:
-                statements.run_each("DELETE FROM refusals WHERE id = ?", said)
+                statements.run_each(
+                    "DELETE FROM refusals WHERE id = ? AND refused_at BETWEEN ? AND ?",
+                    [(row_id, *self._around(record.at)) for (row_id,) in said],
+                )
             changed += [row_id for (row_id,) in said]
-        numbers = statements.numbers("refusals", len(files.refused))
+        numbers = statements.numbers("refusals", [record_days.day_number(record.at) for record in files.refused])
         rows = [(number, *self._rows.refused(record)) for number, record in zip(numbers, files.refused, strict=True)]
         statements.insert("refusals", ("id", *REFUSAL_COLUMNS), rows)
         changed += numbers
@@ -493,7 +512,7 @@ class _Writing:
             if known is not None:
                 changed += known
                 continue
-            (number,) = statements.numbers("refusals", 1)
+            (number,) = statements.numbers("refusals", [record_days.day_number(refusal.at)])
             row = self._rows.refusal(refusal, self._account_of(refusal.event.login))
             marks = ", ".join("?" * (1 + len(REFUSAL_COLUMNS)))
             statements.run(
@@ -527,7 +546,8 @@ class _Writing:
             return None
         login = (event.login or "")[:100]
         self._statements.run(
-            "UPDATE refusals SET login = ?, account_id = ? WHERE id = ?", (login, self._account_of(login), unnamed)
+            "UPDATE refusals SET login = ?, account_id = ? WHERE id = ? AND refused_at BETWEEN ? AND ?",
+            (login, self._account_of(login), unnamed, begin, end),
         )
         return [unnamed]
 
@@ -637,16 +657,36 @@ def _advance_position(statements: FixedStatements, portion: Portion, now: dt.dat
     statements.insert("reading_positions", ("source", *columns), [(portion.source, *values)])
 
 
+def _oldest_day(queue_ids: Iterable[str], portions: Sequence[Portion]) -> int:
+    """The day before which none of these queue files was born, nor anything that comes out of them."""
+    births = [birth(name) for name in queue_ids]
+    days = [record_days.day_number(born) for born in births if born is not None]
+    if len(days) < len(births):
+        heard = [fact[1] for portion in portions for fact in portion.facts]
+        heard += [record.at for portion in portions for _, record in portion.notes]
+        days += [record_days.day_number(min(heard)) - record_days.LONGEST_LIFE_DAYS]
+    return max(min(days) - 1, 0)  # another host's clock may be a little behind
+
+
 @functools.cache
-def _selection(table: str, columns: tuple[str, ...], key: str) -> str:
+def _selection(table: str, columns: tuple[str, ...], key: str, *, is_bounded: bool) -> str:
     marks = ", ".join("?" * _AT_A_TIME)
-    return f"SELECT {', '.join(columns)} FROM {table} WHERE {key} IN ({marks}) ORDER BY {columns[-1]}"  # noqa: S608 - our own names
+    # What is older than the days has ids of no day.
+    bounds = " AND (id >= ? OR id < ?)" if is_bounded else ""
+    return f"SELECT {', '.join(columns)} FROM {table} WHERE {key} IN ({marks}){bounds} ORDER BY {columns[-1]}"  # noqa: S608 - our own names
 
 
 @functools.cache
 def _update(table: str, columns: tuple[str, ...]) -> str:
     """By id, which is the last of the columns."""
     return f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in columns[:-1])} WHERE id = ?"  # noqa: S608 - as above
+
+
+# With the column that says the partition. It never changes.
+_UPDATE_RECIPIENT = (
+    f"UPDATE recipients SET {', '.join(f'{name} = ?' for name in RECIPIENT_COLUMNS[1:-1])}"  # noqa: S608 - as above
+    f" WHERE {RECIPIENT_COLUMNS[0]} = ? AND {RECIPIENT_COLUMNS[-1]} = ?"
+)
 
 
 _Item = TypeVar("_Item")

@@ -364,17 +364,6 @@ def _of_line(
     return conversation
 
 
-def advance(
-    conversations: Conversations, number: int, at: dt.datetime, process: Process, event: Event, facts: list[Fact]
-) -> None:
-    """Take one event in, and add to ``facts`` what it says of queue files. ``number``: of the line."""
-    handler = HANDLERS.get(type(event))
-    if handler is None:
-        facts.append((number, at, process, event, None))
-    else:
-        handler(conversations, number, at, process, event, facts)
-
-
 # What takes an event in; one of another kind is a fact as it is.
 HANDLERS: dict[type, Callable[..., None]] = {
     DialogueLine: _dialogue,

@@ -1,6 +1,7 @@
 """``sendproof-milter``: read the settings, check what can be checked, run the parent."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import click
 
 from sendproof_core import clock, schema_version
 from sendproof_core.database import open_database
+from sendproof_core.database_url import Program
 from sendproof_core.errors import UserError, guarded
 from sendproof_core.journal import Journal, check_folder
 from sendproof_core.own_log import configure
 from sendproof_core.secrets_store import SecretsStore
+from sendproof_core.service_notify import ServiceNotifier
 from sendproof_core.settings import (
     DEFAULT_PATH,
     DatabaseSettings,
@@ -29,6 +32,12 @@ from sendproof_milter.sender_store import SenderStore
 from sendproof_milter.settings import MilterSettings
 from sendproof_milter.work import Site
 from sendproof_milter.worker import Worker
+
+# The directory, the ledger and what is read of the record are the same since then: an edge may be updated before the
+# database, and go on through its update.
+_OLDEST_SCHEMA = "0006"
+# The loop's, and whoever asks for the numbers at that moment.
+_KEEPER_CONNECTIONS = 2
 
 
 def serve(config: Path, make_metrics: Callable[[], metrics.Metrics] = metrics.Metrics) -> None:
@@ -49,8 +58,8 @@ def serve(config: Path, make_metrics: Callable[[], metrics.Metrics] = metrics.Me
     secrets = SecretsStore(file.table(SecretsSettings).directory)
     check_folder(settings.journal)
     directory_snapshot.check_folder(settings.snapshot)
-    database = open_database(url)
-    schema_version.check(database)
+    database = open_database(url, Program.MILTER)
+    schema_version.check(database, oldest=_OLDEST_SCHEMA)
     database.close()  # the processes open their own, after the fork
     site = Site(
         host.name,
@@ -73,7 +82,7 @@ def serve(config: Path, make_metrics: Callable[[], metrics.Metrics] = metrics.Me
     def make_worker() -> Worker:
         if server is not None:
             server.server_close()  # the keeper's: a worker that drains would keep its port from the next milter
-        own_database = open_database(url)
+        own_database = open_database(url, Program.MILTER, connections=settings.threads)
         return Worker(
             quota=QuotaStore(own_database),
             senders=SenderStore(own_database, secrets, snapshot, clock.monotonic_seconds),
@@ -85,7 +94,7 @@ def serve(config: Path, make_metrics: Callable[[], metrics.Metrics] = metrics.Me
         )
 
     def make_keeper() -> Keeper:
-        own_database = open_database(url)
+        own_database = open_database(url, Program.MILTER, connections=_KEEPER_CONNECTIONS)
         return Keeper(
             quota=QuotaStore(own_database),
             senders=SenderStore(own_database, secrets, snapshot, clock.monotonic_seconds),
@@ -96,7 +105,8 @@ def serve(config: Path, make_metrics: Callable[[], metrics.Metrics] = metrics.Me
         )
 
     logging.getLogger(__name__).info("event=starting host=%s", host.name)
-    Parent(settings, make_worker, make_keeper, make_metrics()).run()
+    notifier = ServiceNotifier(os.environ, os.getpid(), clock.monotonic_seconds)
+    Parent(settings, make_worker, make_keeper, make_metrics(), notifier).run()
 
 
 @click.command()

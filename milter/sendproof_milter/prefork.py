@@ -25,6 +25,7 @@ import Milter
 
 from sendproof_core import clock
 from sendproof_core.errors import UserError
+from sendproof_core.service_notify import ServiceNotifier
 from sendproof_milter import metrics, session
 from sendproof_milter.keeper import Keeper
 from sendproof_milter.metrics import Metrics
@@ -56,11 +57,13 @@ class Parent:
         make_worker: Callable[[], Worker],
         make_keeper: Callable[[], Keeper],
         own_metrics: Metrics,
+        notifier: ServiceNotifier,
     ) -> None:
         self._settings = settings
         self._make_worker = make_worker
         self._make_keeper = make_keeper
         self._metrics = own_metrics
+        self._notifier = notifier
         # Ends with its pipe, as the workers do.
         self._keeper: tuple[int, int] | None = None
         self._keeper_began = float("-inf")
@@ -91,7 +94,10 @@ class Parent:
         with selectors.DefaultSelector() as selector:
             selector.register(wake_read, selectors.EVENT_READ)
             selector.register(worn_read, selectors.EVENT_READ)
+            self._keep_full()
+            self._notifier.ready()
             while not self._stopping:
+                self._notifier.alive()
                 self._keep_full()
                 for key, _ in selector.select(timeout=1.0):
                     data = os.read(key.fd, 4096)
@@ -101,6 +107,7 @@ class Parent:
                 if self._is_cut_off():
                     break
             is_asked = self._stopping
+        self._notifier.stopping()
         self._end()
         if not is_asked:
             raise UserError(f"the milter's socket {self._settings.socket} was removed; start the milter again.")

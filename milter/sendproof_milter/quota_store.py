@@ -6,18 +6,19 @@ what becomes of a charge, by `reconciliation`.
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy.exc
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from sendproof_core.addresses import address_digest
 from sendproof_core.database import Database, FixedStatements
 from sendproof_core.group_commit import GroupCommit
 from sendproof_core.plans import OverQuota, QuotaLimits, Use, Windows, over_quota, windows
+from sendproof_core.record_ids import file_span, is_id_within
 from sendproof_core.schema import Account, Charge, Message, QueueFile, ReadingPosition, Recipient
 from sendproof_core.source_names import import_name, source_name
 from sendproof_core.states import Span
@@ -204,13 +205,16 @@ class QuotaStore:
             QueueFile.size_bytes,
             QueueFile.disposition,
         )
-        of_messages = select(*columns).where(QueueFile.message_id.in_([charge.message_id for charge in charges]))
+        message_ids = [charge.message_id for charge in charges]
+        of_messages = select(*columns).where(QueueFile.message_id.in_(message_ids))
         with self._database.reading() as session:
+            in_days = _in_days(session, QueueFile.id, message_ids)
+            of_messages = of_messages.where(*in_days)
             found = [QueueFileSigns(*row) for row in session.execute(of_messages)]
             queued = {sign.message_id for sign in found if sign.is_queued}
             left = [charge.queue_id for charge in charges if charge.message_id not in queued]
             # Not by host: queue ids are nearly unique, and SQLite would go through all that a host ever had.
-            same_ids = select(*columns, QueueFile.host).where(QueueFile.queue_id.in_(left))
+            same_ids = select(*columns, QueueFile.host).where(QueueFile.queue_id.in_(left), *in_days)
             rows = session.execute(same_ids).all() if left else []
         return found + [QueueFileSigns(*row[:-1]) for row in rows if row.host == host]
 
@@ -401,7 +405,12 @@ def _uncharge(statements: FixedStatements, message_id: Any, account_id: int) -> 
 
 def _late_charges(session: Session, host: str, message_ids: Sequence[uuid.UUID]) -> list[LateCharge]:
     """Of these messages, those that the queue manager had. A copy for one recipient counts for its message."""
-    having = (QueueFile.message_id.in_(message_ids), QueueFile.host == host, QueueFile.size_bytes.is_not(None))
+    having = (
+        QueueFile.message_id.in_(message_ids),
+        QueueFile.host == host,
+        QueueFile.size_bytes.is_not(None),
+        *_in_days(session, QueueFile.id, message_ids),
+    )
     first = select(QueueFile.message_id, func.min(QueueFile.queue_id)).where(*having).group_by(QueueFile.message_id)
     queued = {message_id: queue_id for message_id, queue_id in session.execute(first) if message_id is not None}
     if not queued:
@@ -410,7 +419,12 @@ def _late_charges(session: Session, host: str, message_ids: Sequence[uuid.UUID])
     for message_id, address in session.execute(
         select(QueueFile.message_id, Recipient.address)
         .join(Recipient, Recipient.queue_file_id == QueueFile.id)
-        .where(QueueFile.message_id.in_(queued), Recipient.number.is_not(None))
+        .where(
+            QueueFile.message_id.in_(queued),
+            Recipient.number.is_not(None),
+            *_in_days(session, QueueFile.id, queued),
+            *_in_days(session, Recipient.queue_file_id, queued),
+        )
     ):
         if message_id is not None:
             addresses.setdefault(message_id, []).append(address)
@@ -440,6 +454,13 @@ def _late_charges(session: Session, host: str, message_ids: Sequence[uuid.UUID])
         )
         for row in rows
     ]
+
+
+def _in_days(session: Session, file_id: Any, message_ids: Collection[uuid.UUID]) -> list[ColumnElement[bool]]:
+    """Of a column with ids of queue files: no partition but those in which these messages' can be."""
+    if session.get_bind().dialect.name != "postgresql":
+        return []
+    return [is_id_within(file_id, *file_span(message_ids, []))]
 
 
 def _late_entry(charge: LateCharge, now: dt.datetime) -> _Entry:

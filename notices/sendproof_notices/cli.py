@@ -1,6 +1,7 @@
 """The program ``sendproof-notices``."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import click
 
 from sendproof_core import clock, schema_version
 from sendproof_core.database import open_database
+from sendproof_core.database_url import Program
 from sendproof_core.errors import UserError, guarded
 from sendproof_core.own_log import configure
 from sendproof_core.queue_times import QueueTimes
 from sendproof_core.secrets_store import SecretsStore
+from sendproof_core.service_notify import ServiceNotifier
 from sendproof_core.settings import (
     DEFAULT_PATH,
     DatabaseSettings,
@@ -28,6 +31,8 @@ from sendproof_notices.mail import Letterhead
 from sendproof_notices.sender import Submission
 from sendproof_notices.settings import NoticesSettings, read_password
 
+# Nothing here runs side by side; a mail's evidence may be read while its notice is claimed.
+_CONNECTIONS = 2
 _log = logging.getLogger(__name__)
 
 
@@ -52,10 +57,11 @@ def command(config: Path, once: bool) -> None:
     site_url = file.table(SiteSettings).url
     letterhead = Letterhead(settings.from_address, settings.from_name, site_url)
     source = Source(site_url, file.table(QueueTimes), _links_key(file))
-    database = open_database(file.table(DatabaseSettings).url)
+    database = open_database(file.table(DatabaseSettings).url, Program.NOTICES, connections=_CONNECTIONS)
     try:
         schema_version.check(database)
-        daemon = Daemon(database, submission, letterhead, source, settings.lease, clock.now)
+        notifier = ServiceNotifier({} if once else os.environ, os.getpid(), clock.monotonic_seconds)
+        daemon = Daemon(database, submission, letterhead, source, settings.lease, clock.now, notifier)
         with StopSignals() as stop:
             if not once:
                 daemon.run(stop, settings.poll_seconds)

@@ -4,6 +4,7 @@ import click
 
 from sendproof_core import clock, outbox_health
 from sendproof_core.commands_context import Context, show_table
+from sendproof_core.database_url import Program
 from sendproof_core.errors import UserError
 from sendproof_core.hostile_text import visible
 from sendproof_core.outbox_health import FailedNotice
@@ -45,7 +46,7 @@ def retry(context: Context, notice_id: int | None, everything: bool) -> None:
     """Try again now: the notice with this id, or all."""
     if (notice_id is None) == (not everything):
         raise UserError("name the id of one notice (`sendproof notices status` shows them), or --all.")
-    with context.database().writing() as session:
+    with context.database(Program.NOTICES).writing() as session:
         count = outbox.retry(session, clock.now(), notice_id)
     if notice_id is not None and not count:
         raise UserError(f"notice {notice_id} is none that was given up or waits after a failure.")

@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sendproof_core.clock import Clock
 from sendproof_core.database import Database
 from sendproof_core.hostile_text import visible
+from sendproof_core.service_notify import ServiceNotifier
 from sendproof_notices import contents, evidence, findings, mail, outbox, plan_findings, sender
 from sendproof_notices.contents import CannotBeWritten, NothingToTell, Source
 from sendproof_notices.evidence import Evidence, Verdict
@@ -36,6 +37,8 @@ _LATELY = dt.timedelta(minutes=10)
 _WHOLE_LOOK_EVERY = dt.timedelta(minutes=10)
 _PLAN_LOOK_EVERY = dt.timedelta(seconds=30)
 _FORGET_EVERY = dt.timedelta(hours=1)
+# Pauses are taken in such steps, so that systemd's watchdog hears of us.
+_STEP_SECONDS = 5.0
 # How often the record is asked about a submission that ended in doubt, and for how long. Where nobody reads the logs,
 # or not for so long, the notice is sent again, perhaps for the second time: better than a failure that nobody hears of.
 _LOOK_AGAIN = dt.timedelta(seconds=5)
@@ -115,24 +118,36 @@ class Daemon:
     source: Source
     lease: dt.timedelta
     clock: Clock
+    notifier: ServiceNotifier
     _looked: _Looked = field(default_factory=_Looked)
 
     def run(self, stop: StopSignals, poll_seconds: float) -> None:
         """Go round until a signal comes. A database that is away is tried again at the next round."""
         _log.info("event=started submission=%s", self.submission)
+        self.notifier.ready()
         while not stop.wait(0):
             try:
                 self.go_round(stop)
+                self.notifier.status("waiting for news")
             except OperationalError as error:
                 _log.warning("event=database-unavailable error=%s", visible(str(error.orig)))
-            stop.wait(poll_seconds)
+                self.notifier.status("the database is away")
+            self._pause(stop, poll_seconds)
+        self.notifier.stopping()
         _log.info("event=stopped")
+
+    def _pause(self, stop: StopSignals, seconds: float) -> None:
+        """Wait for so long, or until a signal comes."""
+        while seconds > 0 and not stop.wait(min(seconds, _STEP_SECONDS)):
+            self.notifier.alive()
+            seconds -= _STEP_SECONDS
 
     def go_round(self, stop: StopSignals) -> Round:
         """Find what is new, send what is due, until nothing is left or a signal has come."""
         self._find()
         done = Round()
         while not stop.wait(0) and (claimed := self._claim()) is not None:
+            self.notifier.alive()
             done = done.plus(self._take_care_of(claimed))
         return done
 

@@ -13,13 +13,18 @@ QUEUED, DELIVERED, CANCELLED = RecipientState.QUEUED, RecipientState.DELIVERED, 
 
 
 def file(
-    number: int, parent: ChainFile | None = None, kind: LinkKind | None = None, *, journal: bool = False
+    number: int,
+    parent: ChainFile | None = None,
+    kind: LinkKind | None = None,
+    *,
+    journal: bool = False,
+    host: str = "edge1",
 ) -> ChainFile:
     """The queue file Q<number>, born so many seconds later."""
     at = AT + dt.timedelta(seconds=number)
     of_message = journal or parent is None
     parent_id = parent.id if parent else None
-    return ChainFile(number, "edge1", "postfix", f"Q{number:05}", at, parent_id, kind, None, of_message)
+    return ChainFile(number, host, "postfix", f"Q{number:05}", at, parent_id, kind, None, of_message)
 
 
 class Record:
@@ -73,6 +78,21 @@ def test_several_hops_are_followed_to_the_end_also_where_one_is_silent() -> None
     record.add(first, "a@example.net", 1)
     record.add(last, "a@example.net", None, DELIVERED)
     assert record.told() == [("a@example.net", None, "delivered", "Q00003")]
+
+
+def test_a_recipient_is_followed_from_edge_to_edge_and_the_last_one_says_what_became_of_it() -> None:
+    first = file(1)
+    copy = file(2, first, LinkKind.COPY, journal=True)
+    relayed = file(3, copy, LinkKind.RELAY, host="edge2")
+    again = file(4, relayed, LinkKind.RELAY, host="edge3")
+    record = Record(first, copy, relayed, again)
+    record.add(first, "a@example.net", 1, QUEUED, "250 2.0.0 Ok: queued as Q00002")
+    record.add(copy, "a@example.net", 1, QUEUED, "250 2.0.0 Ok: queued as Q00003")
+    record.add(relayed, "a@example.net", None, QUEUED, "250 2.0.0 Ok: queued as Q00004")
+    record.add(again, "a@example.net", None, RecipientState.BOUNCED)
+    (way,) = record.ways()
+    assert [step.file.host for step in way.steps] == ["edge1", "edge1", "edge2", "edge3"]
+    assert (way.number, way.state) == (1, RecipientState.BOUNCED)
 
 
 def test_an_alias_that_leads_to_several_shows_each_under_the_name_that_the_sender_wrote() -> None:

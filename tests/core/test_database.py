@@ -172,7 +172,7 @@ def test_numbers_are_of_no_row_and_come_once(database: Database) -> None:
     columns = (*_UNKNOWN, "id")
     for count in (2, 0, 3):
         with database.fixed_statements() as statements:
-            numbers = list(statements.numbers("unknown_lines", count))
+            numbers = list(statements.numbers("unknown_lines", [0] * count))
             assert len(numbers) == count
             taken += numbers
             now = statements.moment(_NOW)
@@ -190,7 +190,7 @@ def test_two_transactions_at_once_are_given_different_numbers(postgres_url: str)
     database = open_database(postgres_url)
     schema_version.upgrade(database)
     with database.fixed_statements() as first, database.fixed_statements() as second:
-        numbers = [*first.numbers("attempts", 3), *second.numbers("attempts", 3)]
+        numbers = [*first.numbers("attempts", [0] * 3), *second.numbers("attempts", [0] * 3)]
     database.close()
     assert len(set(numbers)) == 6
 
@@ -370,3 +370,24 @@ def test_fixed_statements_that_find_the_database_locked_work_when_it_is_not(
         statements.run(_ADD, ("a", 1))
     other.close()
     assert _count(sqlite_database) == 1
+
+
+@pytest.mark.postgres
+def test_a_process_has_no_more_connections_than_it_was_told(postgres_url: str) -> None:
+    """Whoever comes when all are in use waits for one."""
+    database = open_database(postgres_url, connections=2)
+    all_in = threading.Barrier(2)
+    counts: list[int] = []
+
+    def look(number: int) -> None:
+        with database.reading() as session:
+            if number < 2:
+                all_in.wait(20)
+            mine = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            counts.append(session.execute(mine).scalar_one())
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(look, range(6)))
+    database.close()
+    assert len(counts) == 6
+    assert max(counts) == 2

@@ -1,3 +1,4 @@
+import contextlib
 import datetime as dt
 import uuid
 from pathlib import Path
@@ -11,8 +12,8 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from sendproof_core import directory, health, schema_version
-from sendproof_core.database import Database
+from sendproof_core import clock, directory, health, partitions, schema_version
+from sendproof_core.database import Database, open_database
 from sendproof_core.health import Finding, Grade, Part
 from sendproof_core.plans import QuotaLimits
 from sendproof_core.schema import Charge, DomainCheck, LogGap, ReadingPosition, UnknownLine
@@ -21,8 +22,8 @@ NOW = dt.datetime(2026, 11, 22, 13, 3, 5, tzinfo=dt.UTC)
 _HOUR = dt.timedelta(hours=1)
 
 
-def _grades(database: Database, *certificates: Path) -> dict[Finding, Grade]:
-    found = health.read(database, certificates, NOW)
+def _grades(database: Database, *certificates: Path, now: dt.datetime = NOW) -> dict[Finding, Grade]:
+    found = health.read(database, certificates, now)
     return {reading.finding: reading.grade for reading in found.readings}
 
 
@@ -76,7 +77,9 @@ def _certificate(path: Path, ends: dt.datetime) -> Path:
 
 
 def test_an_installation_that_has_read_nothing_says_so(either_database: Database) -> None:
-    assert _grades(either_database) == {
+    grades = _grades(either_database)
+    grades.pop(Finding.DAY_MISSING, None)  # the days are made from the real date on
+    assert grades == {
         Finding.MILTER_UNSEEN: Grade.UNSURE,
         Finding.NEVER_READ: Grade.BAD,
         Finding.DATABASE_WELL: Grade.GOOD,
@@ -176,6 +179,20 @@ def test_a_schema_that_is_not_this_program_s_is_bad(sqlite_database: Database) -
     (reading,) = found.of(Part.DATABASE)
     assert (reading.finding, reading.grade) == (Finding.SCHEMA_OLD, Grade.BAD)
     assert reading.values["wanted"] == schema_version.newest()
+
+
+@pytest.mark.postgres
+def test_a_day_without_a_partition_is_bad_as_soon_as_it_is_tomorrow(postgres_url: str) -> None:
+    with contextlib.closing(open_database(postgres_url)) as database:
+        schema_version.upgrade(database)
+        today = clock.now()
+        assert Finding.DAY_MISSING not in _grades(database, now=today)
+        assert Finding.DAY_MISSING not in _grades(database, now=today + dt.timedelta(days=partitions.AHEAD_DAYS - 1))
+        late = today + dt.timedelta(days=partitions.AHEAD_DAYS)
+        assert _grades(database, now=late)[Finding.DAY_MISSING] is Grade.BAD
+        with database.writing_connection() as connection:
+            partitions.create_ahead(connection, late)
+        assert Finding.DAY_MISSING not in _grades(database, now=late)
 
 
 def test_the_database_says_what_it_is_and_how_large(either_database: Database) -> None:

@@ -20,6 +20,7 @@ _VALUES: dict[str, object] = {
     "octets": 2048,
     "schema": "0004",
     "wanted": "0006",
+    "day": "2026-11-23",
     "at": dt.datetime(2026, 11, 22, 13, 3, tzinfo=dt.UTC),
 }
 

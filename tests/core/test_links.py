@@ -11,6 +11,7 @@ from sendproof_core.schema import QueueFile
         (LinkKind.FILTER, True),
         (LinkKind.FORWARD, True),
         (LinkKind.REQUEUE, True),
+        (LinkKind.RELAY, True),
         (LinkKind.NON_DELIVERY, False),
         (LinkKind.DELAY, False),
         (LinkKind.DELIVERY_STATUS, False),

@@ -53,6 +53,7 @@ def test_the_list_is_newest_first_of_messages_and_refusals_and_of_one_account(fi
     assert found(filled, "")[:4] == ["Offer 2026-117", "refused", "Plans for the team", "Minutes of the meeting"]
     assert found(filled, "", EVE) == ["Not for max"]
     assert {*found(filled, ""), "Not for max"} == set(found(filled, "", None))
+    assert page(filled, account_id=None).total == len(found(filled, "", None))
 
 
 CASES = {

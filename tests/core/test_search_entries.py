@@ -31,6 +31,12 @@ def test_numbers_grow_with_time_and_fit_into_eight_octets() -> None:
         assert 0 <= search_entries.first_number(moment) < 1 << 63
 
 
+def test_a_number_tells_the_millisecond_it_is_of() -> None:
+    at = AT.replace(microsecond=5_999)
+    assert search_entries.moment(search_entries.number(at, (1 << 20) - 1)) == AT.replace(microsecond=5_000)
+    assert search_entries.moment(search_entries.first_number(AT)) == AT
+
+
 @pytest.mark.parametrize("microseconds", [0, 1, 999])
 def test_a_moment_parts_the_entries_before_it_from_those_after_it(microseconds: int) -> None:
     moment = AT.replace(microsecond=5_000 + microseconds)

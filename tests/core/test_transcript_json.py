@@ -60,6 +60,7 @@ def test_hops_suspensions_and_gaps_are_in_it(filled: Database) -> None:
             "kind": "filter",
             "from_queue_id": "4dDlHandedOn1",
             "queue_id": "4dDlFiltered2",
+            "host": None,
             "evidence": "orig_queue_id",
         }
     ]

@@ -335,7 +335,7 @@ def test_the_evidence_says_whether_something_is_missing() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", [LinkKind.FILTER, LinkKind.FORWARD, LinkKind.REQUEUE])
+@pytest.mark.parametrize("kind", [LinkKind.FILTER, LinkKind.FORWARD, LinkKind.REQUEUE, LinkKind.RELAY])
 def test_a_hop_stands_in_the_timeline_with_what_shows_it_and_is_no_delivery(kind: LinkKind) -> None:
     hop = HopView(SENT_AT + dt.timedelta(seconds=2), kind, "4dDm", "4dDnext", LinkEvidence.QUEUED_AS)
     recipient = RecipientView(1, "anna@example.net", None, RecipientState.QUEUED, SENT_AT, (), (), (hop,))
@@ -347,6 +347,16 @@ def test_a_hop_stands_in_the_timeline_with_what_shows_it_and_is_no_delivery(kind
         "Not yet: it went on in our queue at 13:03:07 as 4dDnext, and nothing is known of an attempt since.",
     )
     assert told.label.text == "QUEUED"
+
+
+@pytest.mark.parametrize(("host", "server"), [("edge2", "our server edge2"), (None, "another of our servers")])
+def test_what_another_edge_took_over_is_named_with_that_edge_where_it_is_known(host: str | None, server: str) -> None:
+    hop = HopView(SENT_AT, LinkKind.RELAY, "4dDm", "4dDnext", LinkEvidence.RELAYED_AS, host=host)
+    recipient = RecipientView(1, "anna@example.net", None, RecipientState.UNKNOWN, SENT_AT, (), (), (hop,))
+    told = tell(MESSAGE, recipient, QueueTimes(), dt.UTC, SENT_AT)
+    (entry,) = (entry for entry in told.timeline if entry.kind is EntryKind.HANDED_ON)
+    assert (entry.label, entry.detail[0]) == ("relayed", f"to {server}, as 4dDnext")
+    assert f"after that the mail log of {host or 'edge1'} says nothing of it." in told.answer[1]
 
 
 def test_every_way_that_mail_goes_on_has_its_words() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from sendproof_core.database import Database
+from sendproof_testing import browser
+from sendproof_testing.browser import Album, Browser
 from sendproof_testing.sandbox import Sandbox, running
 
 
@@ -20,6 +22,17 @@ def database(sandbox: Sandbox) -> Iterator[Database]:
     opened = sandbox.database()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def window() -> Iterator[Browser]:
+    with browser.start() as started:
+        yield started
+
+
+@pytest.fixture
+def album(window: Browser, tmp_path: Path) -> Album:
+    return Album(window, tmp_path)
 
 
 @pytest.fixture

@@ -134,12 +134,6 @@ def _open_pixel(sandbox: Sandbox) -> None:
         urllib.request.urlopen(request, timeout=10).close()
 
 
-@pytest.fixture
-def window() -> Iterator[Browser]:
-    with browser.start() as started:
-        yield started
-
-
 def nothing_runs(window: Browser, where: str) -> list[str]:
     """What of the hostile text is alive on the page."""
     driver = window.driver

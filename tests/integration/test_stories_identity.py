@@ -1,8 +1,6 @@
 """People come, sign in, lose things and get them back: the whole way by browser and mail."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pyotp
 import pytest
@@ -18,17 +16,6 @@ from sendproof_testing.sandbox import Sandbox
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 NEW_PASSWORD = "marble kettle 77 horizon"
-
-
-@pytest.fixture
-def window() -> Iterator[Browser]:
-    with browser.start() as started:
-        yield started
-
-
-@pytest.fixture
-def album(window: Browser, tmp_path: Path) -> Album:
-    return Album(window, tmp_path)
 
 
 def sign_out(window: Browser) -> None:

@@ -1,8 +1,5 @@
 """What the provider does on the site: looks after accounts, plans, queue, health, pages; and acts as an account."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from selenium.webdriver.common.by import By
 
@@ -13,17 +10,6 @@ from sendproof_testing.installation import ACCEPT, REFUSE, UNREACHABLE
 from sendproof_testing.sandbox import Sandbox
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
-
-
-@pytest.fixture
-def window() -> Iterator[Browser]:
-    with browser.start() as started:
-        yield started
-
-
-@pytest.fixture
-def album(window: Browser, tmp_path: Path) -> Album:
-    return Album(window, tmp_path)
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ import re
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import dns.zone
 import pytest
@@ -21,17 +19,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 SUBJECT = "Tender 4711 for the harbour"
 ANNA, BEN, CARA, DAN = f"anna@{ACCEPT}", f"ben@{GREYLIST}", f"cara@{REFUSE}", f"dan@{UNREACHABLE}"
-
-
-@pytest.fixture
-def window() -> Iterator[Browser]:
-    with browser.start() as started:
-        yield started
-
-
-@pytest.fixture
-def album(window: Browser, tmp_path: Path) -> Album:
-    return Album(window, tmp_path)
 
 
 @pytest.fixture

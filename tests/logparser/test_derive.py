@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from sendproof_core import message_search, schema_version, search_query, statistics
+from sendproof_core import entry_list, message_search, schema_version, search_query, statistics
 from sendproof_core.database import Database, open_database
 from sendproof_core.journal_records import Refused
 from sendproof_core.schema import (
@@ -176,6 +176,11 @@ def test_what_cannot_be_derived_from_is_said_and_does_not_stop_the_rest(
     assert found(sqlite_database, "offer") == ["Offer 2026-117"]
     with sqlite_database.reading() as session:
         assert derive.count_open(session) == 0
+        # A list that goes by entries has it all the same.
+        entries = entry_list.open_list(session, 1)
+        assert entries is not None
+        heads = entries.heads(None, None, lambda _: True, 50, oldest_first=False)
+        assert sample_record.HOSTILE_ID in {head.id for head in heads or ()}
 
 
 def test_while_the_database_is_away_nothing_is_left_out(filled: Database) -> None:

@@ -45,6 +45,18 @@ def test_an_address_that_only_begins_or_ends_as_ours_is_not_ours() -> None:
     assert not own.holds("mx[1203.0.113.5]:25")
 
 
+def test_another_edge_is_no_machine_of_ours_and_a_machine_of_ours_no_other_edge() -> None:
+    relays = LocalRelays(("203.0.113.5",), ("198.51.100.2", "2001:db8::2"))
+    for name in ("edge-b.example[198.51.100.2]:25", "edge-b[2001:db8::2]:25"):
+        assert relays.is_edge(name)
+        assert not relays.holds(name)
+        assert not relays.is_declared(name)
+    for name in ("out.relay.example[203.0.113.5]:25", "localhost[127.0.0.1]:25", "mx[198.51.100.20]:25", "none"):
+        assert not relays.is_edge(name)
+    assert not LocalRelays().is_edge("edge-b.example[198.51.100.2]:25")
+
+
 @given(st.text() | st.from_regex(r"[a-z.\[\]0-9:]{0,20}\[127\.[0-9.\[\]]{0,10}(:25)?"))
 def test_no_name_makes_it_fail(name: str) -> None:
     assert LocalRelays().holds(name) in {True, False}
+    assert LocalRelays((), ("192.0.2.1",)).is_edge(name) in {True, False}

@@ -96,9 +96,9 @@ def _active(seconds: float = 0, of: str = _SHORT) -> _Said:
     return _said(QueueActive(of, "max@own.example", 100, 1), seconds, by="qmgr")
 
 
-def _files(*steps: _Step, own_addresses: tuple[str, ...] = ()) -> QueueFiles:
+def _files(*steps: _Step, own_addresses: tuple[str, ...] = (), edges: tuple[str, ...] = ()) -> QueueFiles:
     """What steps do to queue files, all in one batch. The same line said again is the same line."""
-    files = QueueFiles([], LocalRelays(own_addresses))
+    files = QueueFiles([], LocalRelays(own_addresses, edges))
     for number, step in enumerate(steps):
         if isinstance(step, _Said):
             files.apply([(number, step.at, step.process, step.event, None)], [repr(one) for one in steps])
@@ -432,6 +432,18 @@ def test_queued_as_links_by_our_own_addresses_too() -> None:
     steps = [_client(), _client(1, _SHORT_2, client=client), _status("a@example.net", relay=relay, text=_QUEUED_AS)]
     assert _links(*steps) == {}
     assert _links(*steps, own_addresses=("203.0.113.5",)) == {_SHORT_2: (_SHORT, "filter", "queued as")}
+
+
+def test_what_another_edge_has_taken_over_is_on_its_way_and_what_became_of_it_is_said_there() -> None:
+    relay = "edge-b.example[198.51.100.2]:25"
+    sent = _status("a@example.net", relay=relay, text=_QUEUED_AS)
+    removed = _disposed(Disposition.REMOVED, 1)
+    for steps, state in (((sent,), "queued"), ((sent, removed), "unknown")):
+        (life,) = _files(*steps, edges=("198.51.100.2",)).all()
+        (recipient,) = life.recipients
+        assert (recipient.state, recipient.handed_on_at) == (state, None)
+    (life,) = _files(sent, removed, edges=("198.51.100.3",)).all()
+    assert life.recipients[0].state == "delivered"
 
 
 def test_queued_as_links_no_life_of_another_time() -> None:

@@ -67,7 +67,10 @@ def _named(columns: tuple[str, ...], row: tuple[Any, ...]) -> dict[str, Any]:
 def test_rows_have_every_column_of_their_table(table: type[Base], columns: tuple[str, ...]) -> None:
     """The number of a row is the database's to give where nothing refers to it."""
     assert len(set(columns)) == len(columns)
-    assert {name.strip('"') for name in columns} | {"id"} == set(table.__table__.columns.keys()) | {"id"}
+    others = {"parent_host"} if table is QueueFile else set()  # `relay_links` writes it, behind the reading
+    written = {name.strip('"') for name in columns}
+    assert written | {"id"} | others == set(table.__table__.columns.keys()) | {"id"}
+    assert not written & others
 
 
 def test_a_message_row_has_every_column_of_its_table() -> None:

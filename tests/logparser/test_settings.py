@@ -25,9 +25,10 @@ def test_paths_are_lists() -> None:
 
 
 def test_addresses_and_labels_are_lists() -> None:
-    settings = _settings(own_addresses=["203.0.113.5"], host_labels=["mail"])
+    settings = _settings(own_addresses=["203.0.113.5"], host_labels=["mail"], edges=["198.51.100.2"])
     assert (settings.own_addresses, settings.host_labels) == (("203.0.113.5",), ("mail",))
-    for name in ("own_addresses", "host_labels"):
+    assert settings.edges == ("198.51.100.2",)
+    for name in ("own_addresses", "host_labels", "edges"):
         with pytest.raises(UserError, match=f"{name} must be a list"):
             _settings(**{name: "203.0.113.5"})
 

@@ -37,7 +37,11 @@ def _advance(
     facts: list[Fact] = []
     if not isinstance(event, Irrelevant):
         process = Process(line.host, line.program, line.pid or 0, *known)
-        transcript.advance(conversations, 0, line.at, process, event, facts)
+        handler = transcript.HANDLERS.get(type(event))
+        if handler is None:
+            facts.append((0, line.at, process, event, None))
+        else:
+            handler(conversations, 0, line.at, process, event, facts)
     return facts
 
 

@@ -4,20 +4,26 @@ import contextlib
 import datetime as dt
 import email
 import email.policy
+import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from sendproof_core import mail_requests, site_links
+from sendproof_core.clock import monotonic_seconds
 from sendproof_core.database import Database
 from sendproof_core.mail_requests import Letter
 from sendproof_core.schema import Message, Notice, QueueFile, ReadingPosition, Recipient
+from sendproof_core.service_notify import ServiceNotifier
 from sendproof_core.states import LinkPurpose
 from sendproof_notices.daemon import PATIENCE, Daemon, Round, StopSignals, _Looked
 from sendproof_notices.sender import Submission, trust
@@ -51,7 +57,7 @@ def daemon(database: Database, submission_server: SubmissionServer, clock: Clock
         "edge.relay.example",
         trust(submission_server.ca_file),
     )
-    return Daemon(database, submission, LETTERHEAD, SOURCE, LEASE, clock)
+    return Daemon(database, submission, LETTERHEAD, SOURCE, LEASE, clock, ServiceNotifier({}, 0, monotonic_seconds))
 
 
 @pytest.fixture
@@ -397,3 +403,27 @@ def test_a_process_that_was_stopped_and_continued_goes_on_waiting() -> None:
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == "False True\n"
+
+
+def test_systemd_hears_of_a_daemon_that_waits_long_for_its_next_round(
+    daemon: Daemon, stop: StopSignals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sendproof_notices.daemon._STEP_SECONDS", 0.05)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        notified = replace(daemon, notifier=ServiceNotifier(environment, os.getpid(), monotonic_seconds))
+        heard: list[str] = []
+
+        def listen() -> None:
+            while heard.count("WATCHDOG=1") < 3:
+                heard.append(systemd.recv(1024).decode())
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        notified.run(stop, poll_seconds=60.0)
+        listener.join()
+        assert heard[0] == "READY=1"
+        assert systemd.recv(1024).decode() == "STOPPING=1"

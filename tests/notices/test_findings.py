@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from sendproof_core.database import Database
 from sendproof_core.schema import Notice, Open, QueueFile, Recipient
-from sendproof_core.states import NoticeState, RecipientState
+from sendproof_core.states import NoticeKind, NoticeState, RecipientState
 from sendproof_notices import findings, outbox
 from sendproof_notices.findings import Finding
+from sendproof_testing.dated_record import DatedRecord
 from sendproof_testing.notice_record import LEASE, OWN, add_account, prefer, recorder
 
 Write = Callable[..., int]
@@ -133,6 +134,36 @@ def test_what_failed_behind_a_content_filter_belongs_to_the_message_before_it(
     assert (one.recipient_id, one.message_id, one.account_id) == (second, uuid.UUID(int=7), account_id)
 
 
+@pytest.mark.parametrize("seconds", [2, -2])  # two hosts' clocks may differ
+def test_what_another_edge_delivers_is_told_once_and_a_hop_never(
+    database: Database, record_recipient: Write, now: dt.datetime, seconds: int
+) -> None:
+    account_id = add_account(database, "max")
+    prefer(database, account_id, delivered=True)
+    first = record_recipient(state="queued", account_id=account_id, message_number=7)
+    with database.writing() as session:
+        session.get_one(Recipient, first).handed_on_at = now
+        parent = session.scalars(select(QueueFile)).one()
+        queue_id, parent.message_id_header = parent.queue_id, "<7f3c@own.example>"
+    assert found(database, now) == []
+    second = record_recipient(state="delivered", account_id=account_id, message_number=7, parent_queue_id=queue_id)
+    with database.writing() as session:
+        session.execute(
+            update(QueueFile)
+            .where(QueueFile.parent_queue_id == queue_id)
+            .values(
+                host="edge2",
+                parent_host="edge",
+                link_kind="relay",
+                link_evidence="relayed as",
+                message_id_header="<7f3c@own.example>",
+                born_at=now + dt.timedelta(seconds=seconds),
+            )
+        )
+    (one,) = found(database, now)
+    assert (one.recipient_id, one.message_id, one.kind) == (second, uuid.UUID(int=7), NoticeKind.DELIVERED)
+
+
 def test_more_than_a_page_is_found_and_nothing_twice(
     database: Database, record_recipient: Write, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +216,36 @@ def test_who_was_not_told_of_a_delay_after_all_is_not_told_that_it_ended(
         session.scalars(select(Notice)).one().state = NoticeState.WITHDRAWN
         session.get_one(Recipient, recipient_id).state = "delivered"
     assert found(database, now) == []
+
+
+def test_what_lies_in_other_days_belongs_together(either_database: Database, now: dt.datetime) -> None:
+    """With ids that carry their day: the recipient's own, its parent's two days before, the message's before that."""
+    add_account(either_database, "max")
+    day = dt.timedelta(days=1)
+    with either_database.writing() as session:
+        record = DatedRecord(session)
+        message_id = record.message(now - 3 * day)
+        grandparent = record.queue_file(now - 3 * day, message_id=message_id, ended_at=now - 2 * day)
+        parent = record.queue_file(now - 2 * day, parent=grandparent, ended_at=now)
+        file = record.queue_file(now - day, parent=parent)
+        for one in (parent, file):
+            one.link_kind = "filter"
+        other_message_id = record.message(now - 2 * day)
+        other = record.queue_file(now - 2 * day, message_id=other_message_id)
+        session.flush()
+        recipient, other_recipient = (
+            session.scalars(select(Recipient).where(Recipient.queue_file_id == one.id)).one() for one in (file, other)
+        )
+        recipient.state_at = other_recipient.state_at = now - MINUTE
+        ids = {recipient.id: message_id, other_recipient.id: other_message_id}
+    assert {one.recipient_id: one.message_id for one in found(either_database, now)} == ids
+    with either_database.writing() as session:
+        outbox.add(session, found(either_database, now), "relay.example", now)
+        session.execute(update(Notice).values(state=NoticeState.SENT))
+        session.execute(update(Recipient).where(Recipient.id.in_(ids)).values(state="delivered"))
+    assert {one.recipient_id: (one.message_id, one.kind) for one in found(either_database, now)} == {
+        recipient_id: (of_message, NoticeKind.DELIVERED) for recipient_id, of_message in ids.items()
+    }
 
 
 # --- opens ----------------------------------------------------------------------------------------------------------

@@ -1,13 +1,11 @@
 """The pages as a person sees them. ``--basetemp`` keeps the screenshots."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from selenium.webdriver.common.by import By
-from werkzeug.serving import make_server
 
 from sendproof_testing import browser
 from sendproof_testing.browser import Album, Browser
@@ -18,13 +16,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(not browser.available(), r
 
 @pytest.fixture
 def site_url(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with browser.served(app) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What the pages do beyond themselves, in a browser: live states, copying, charts, keys, asking first."""
 
 import datetime as dt
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from sqlalchemy import select, update
-from werkzeug.serving import make_server
 
 from sendproof_core.database import Database
 from sendproof_core.schema import QueueFile, Recipient
@@ -69,13 +67,8 @@ def site(settings_file: SettingsFile) -> Flask:
 
 @pytest.fixture
 def site_url(site: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, site, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with browser.served(site) as url:
+        yield url
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from sendproof_core import clock
 from sendproof_core.clock import Clock
 from sendproof_core.database import open_database
+from sendproof_core.database_url import Program
 from sendproof_core.journal import Journal
 from sendproof_core.queue_times import QueueTimes
 from sendproof_core.secrets_store import SecretsStore
@@ -118,7 +119,8 @@ def create_app(settings_file: SettingsFile, *, now: Clock = clock.now) -> Flask:
     services.install(
         app,
         services.Services(
-            database=open_database(settings_file.table(DatabaseSettings).url),
+            # One more than threads: a provider's page reads while it writes, and somebody must always get on.
+            database=open_database(settings_file.table(DatabaseSettings).url, Program.WEB, connections=web.threads + 1),
             journal=Journal(web.journal, synchronous=False),
             token_keys=secrets.token_keys(),
             queue_times=settings_file.table(QueueTimes),

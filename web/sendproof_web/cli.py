@@ -2,20 +2,24 @@
 
 import contextlib
 import logging
+import os
 import socket
 from pathlib import Path
 
 import click
 import gunicorn.app.base  # type: ignore[import-untyped] # it has no types
+import gunicorn.arbiter  # type: ignore[import-untyped] # it has no types
 import gunicorn.config  # type: ignore[import-untyped] # it has no types
 import gunicorn.glogging  # type: ignore[import-untyped] # it has no types
 from flask import Flask
 
-from sendproof_core import schema_version
+from sendproof_core import clock, schema_version
 from sendproof_core.database import open_database
+from sendproof_core.database_url import Program
 from sendproof_core.errors import UserError, guarded
 from sendproof_core.journal import check_folder
 from sendproof_core.own_log import configure
+from sendproof_core.service_notify import ServiceNotifier
 from sendproof_core.settings import DEFAULT_PATH, DatabaseSettings, SettingsFile, load
 from sendproof_web.app import create_app
 from sendproof_web.settings import WebSettings
@@ -27,6 +31,23 @@ class _OwnLog(gunicorn.glogging.Logger):  # type: ignore[misc] # gunicorn has no
     def setup(self, cfg: gunicorn.config.Config) -> None:
         del cfg
         self.error_log.setLevel(logging.INFO)
+
+
+class _Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's parent, which tells systemd that it is ready, and by us that it is alive and when it ends."""
+
+    def start(self) -> None:
+        self._notifier = ServiceNotifier(os.environ, os.getpid(), clock.monotonic_seconds)
+        super().start()
+
+    def murder_workers(self) -> None:
+        """Called about once a second; ends workers that hang, so that who is alive looks after them."""
+        self._notifier.alive()
+        super().murder_workers()
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        self._notifier.stopping()
+        super().halt(reason, exit_status)
 
 
 class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # gunicorn has no types
@@ -60,6 +81,9 @@ class _Server(gunicorn.app.base.BaseApplication):  # type: ignore[misc] # gunico
     def load(self) -> Flask:
         return create_app(self._settings_file)
 
+    def run(self) -> None:
+        _Arbiter(self).run()
+
 
 def serve(config: Path) -> None:
     """Run the site with these settings until SIGTERM.
@@ -72,7 +96,7 @@ def serve(config: Path) -> None:
     web = settings_file.table(WebSettings)
     check_folder(web.journal)
     check_address(web)
-    with contextlib.closing(open_database(settings_file.table(DatabaseSettings).url)) as database:
+    with contextlib.closing(open_database(settings_file.table(DatabaseSettings).url, Program.WEB)) as database:
         schema_version.check(database)
     create_app(settings_file)  # every other setting and secret is checked before the fork; connects to nothing
     _Server(settings_file, web).run()

@@ -13,6 +13,7 @@ from flask_wtf import FlaskForm  # type: ignore[import-untyped] # it has no type
 from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
 from wtforms import (  # type: ignore[import-untyped] # it has no types
     HiddenField,
     IntegerField,
@@ -97,9 +98,7 @@ def _footer() -> dict[str, object]:
 def show(slug: str) -> ResponseReturnValue:
     """A page."""
     with services().database.reading() as session:
-        page = provider_pages.find(session, slug)
-        if page is None:
-            abort(404)
+        page = _found(session, slug)
         title, content = page.title, _html(page.markdown)
     return render_template("pages_show.html", title=title, content=content)
 
@@ -140,9 +139,7 @@ def new() -> ResponseReturnValue:
 def edit(slug: str) -> ResponseReturnValue:
     """Change a page."""
     with services().database.reading() as session:
-        page = provider_pages.find(session, slug)
-        if page is None:
-            abort(404)
+        page = _found(session, slug)
         form = PageForm(obj=page, edition=provider_pages.edition(page))
     return _edit(slug, form)
 
@@ -152,14 +149,19 @@ def edit(slug: str) -> ResponseReturnValue:
 def delete(slug: str) -> ResponseReturnValue:
     """Forget a page."""
     with services().database.writing() as session:
-        page = provider_pages.find(session, slug)
-        if page is None:
-            abort(404)
+        page = _found(session, slug)
         title = page.title
         provider_pages.remove(session, page, actor(), services().now())
     _forget_footer()
     flash(_("The page “%(title)s” is deleted.", title=title), "good")
     return redirect(url_for("pages.manage"), 303)
+
+
+def _found(session: Session, slug: str) -> Page:
+    page = provider_pages.find(session, slug)
+    if page is None:
+        abort(404)
+    return page
 
 
 def _edit(slug: str | None, form: PageForm) -> ResponseReturnValue:
@@ -173,9 +175,7 @@ def _edit(slug: str | None, form: PageForm) -> ResponseReturnValue:
         return _form_page(slug, form, preview=_html(form.markdown.data))
     try:
         with services().database.writing() as session:
-            page = None if slug is None else provider_pages.find(session, slug)
-            if slug is not None and page is None:
-                abort(404)
+            page = None if slug is None else _found(session, slug)
             if page is not None and provider_pages.edition(page) != form.edition.data:
                 form.form_errors.append(
                     _(

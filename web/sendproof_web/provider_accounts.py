@@ -1,7 +1,6 @@
 """The provider's accounts: find, create, suspend, change, act as. `account_changes` does what is decided here."""
 
 import functools
-import re
 import secrets
 import zoneinfo
 
@@ -36,12 +35,10 @@ from sendproof_core.account_search import Which
 from sendproof_core.errors import UserError
 from sendproof_core.schema import Account, Credential, Plan
 from sendproof_web import acting, plan_limits
-from sendproof_web.access import FRESH, actor, provider, reader, signed_in
+from sendproof_web.access import FRESH, actor, own_path, provider, reader, signed_in
 from sendproof_web.locale import LANGUAGES
 from sendproof_web.services import services
 
-# A path on this site: never "//host" or "/\host", which browsers take for another one.
-_OWN_PATH = re.compile(r"/(?![/\\])[!-~]*")
 _LONGEST_SEARCH = 200
 _PASSWORD_OCTETS = 12  # 96 random bits
 _BY_LETTER, _SHOWN = "letter", "shown"
@@ -324,8 +321,7 @@ def act(account_id: int) -> ResponseReturnValue:
         return _back(account_id)
     with services().database.writing() as session:
         acting.begin(session, who, _find(session, account_id), actor(), services().now())
-    wanted = request.form.get("next", "")
-    return redirect(wanted if _OWN_PATH.fullmatch(wanted) else url_for("messages.index"), 303)
+    return redirect(own_path(request.form.get("next")) or url_for("messages.index"), 303)
 
 
 @blueprint.post("/provider/stop-acting")

@@ -8,12 +8,14 @@ import contextlib
 import functools
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from flask import Flask
 from selenium import webdriver
 from selenium.common.exceptions import (
     NoAlertPresentException,
@@ -28,6 +30,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 from selenium.webdriver.support.wait import WebDriverWait
+from werkzeug.serving import make_server
 
 from sendproof_core.errors import UserError
 
@@ -307,6 +310,20 @@ def _axe() -> str:
     if not _AXE.exists():
         raise UserError(f"{_AXE} is missing; `make setup-test` installs it.")
     return _AXE.read_text(encoding="utf-8")
+
+
+@contextlib.contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """The address of a server for that site alone, on a port of its own."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @contextlib.contextmanager

@@ -145,10 +145,10 @@ def _zone_of(server: socketserver.BaseServer) -> DnsZone:
 
 
 @contextlib.contextmanager
-def running(port: int = 0) -> Iterator[DnsZone]:
+def running(port: int = 0, address: str = "127.0.0.1") -> Iterator[DnsZone]:
     """A server with no records; on a free port, if none is named."""
     zone = DnsZone()
-    with _servers(port) as (udp, tcp):
+    with _servers(port, address) as (udp, tcp):
         udp.zone = tcp.zone = zone
         zone.port = int(udp.server_address[1])
         threads = [threading.Thread(target=server.serve_forever, args=(0.05,)) for server in (udp, tcp)]
@@ -164,12 +164,12 @@ def running(port: int = 0) -> Iterator[DnsZone]:
 
 
 @contextlib.contextmanager
-def _servers(port: int) -> Iterator[tuple[_UdpServer, _TcpServer]]:
+def _servers(port: int, address: str) -> Iterator[tuple[_UdpServer, _TcpServer]]:
     """Both on the same port: one that is free for UDP may be taken for TCP."""
     for attempt in range(20):
-        udp = _UdpServer(("127.0.0.1", port), _Udp)
+        udp = _UdpServer((address, port), _Udp)
         try:
-            tcp = _TcpServer(("127.0.0.1", int(udp.server_address[1])), _Tcp)
+            tcp = _TcpServer((address, int(udp.server_address[1])), _Tcp)
         except OSError:
             udp.server_close()
             if port or attempt == 19:

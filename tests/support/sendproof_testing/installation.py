@@ -7,13 +7,14 @@ import os
 import pwd
 import re
 import secrets as random_source
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 from sqlalchemy.orm import Session
 
-from sendproof_core import directory, schema_version
+from sendproof_core import directory, schema_version, settings
 from sendproof_core.addresses import address_key
 from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError
@@ -21,12 +22,12 @@ from sendproof_core.plans import QuotaLimits
 from sendproof_core.schema import Account
 from sendproof_core.secrets_store import SecretsStore
 from sendproof_core.states import KeyState
+from sendproof_postfix.apply import apply
+from sendproof_postfix.plan import Instance
 from sendproof_testing import certificates, pictures
 from sendproof_testing.ports import PortBlock
 
-_REPOSITORY = Path(__file__).resolve().parents[3]
 _TEMPLATES = Path(__file__).parent / "templates"
-_POSTFIX_TEMPLATES = _REPOSITORY / "postfix-conf/sendproof_postfix/templates"
 HOSTNAME = "edge1.relay.example"
 PROVIDER_DOMAIN = "relay.example"
 NOTICES_DOMAIN = "notices.relay.example"
@@ -63,14 +64,21 @@ class Keys(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a sandbox differs from the ordinary one."""
+    """How a sandbox differs from the ordinary one.
 
+    ``joins``: another installation, of which this one is a further edge: the same database and secrets, its site, its
+    logins, its receiving servers. ``schema``: the revision of the database.
+    """
+
+    hostname: str = HOSTNAME
+    joins: "Installation | None" = None
     keys: Keys = Keys.BOTH
     recipients_per_day: int = 1_000_000
     tracking: bool = True
     time_zone: str = "UTC"
     notice_address: str | None = f"{LOGIN}@{OWN_DOMAIN}"
     database_url: str | None = None
+    schema: str = "head"
     base_port: int | None = None
     greylist_seconds: int = 3
     minimal_backoff_seconds: int = 4
@@ -133,12 +141,23 @@ class Installation:
         self.other = Login(OTHER, random_source.token_hex(12), f"{OTHER}@{OTHER_DOMAIN}")
         self.provider = Login(PROVIDER_LOGIN, random_source.token_hex(12), f"{PROVIDER_LOGIN}@{PROVIDER_OFFICE}")
         self._notices = Login("notices", random_source.token_hex(12), f"notices@{NOTICES_DOMAIN}")
+        if options.joins is not None:
+            self._join(options.joins)
         self._lay_out(now)
 
     @property
     def secrets(self) -> SecretsStore:
         """The installation's secret files."""
         return SecretsStore(self.home / "secrets")
+
+    def _join(self, first: "Installation") -> None:
+        """Everything that there is once, however many edges there are."""
+        for name in (
+            "mx_port", "greylist_port", "refuse_port", "unreachable_port", "seven_bit_port", "scripted_port",
+            "dns_port", "mail_folder", "receiver_maillog", "public_keys", "web_url", "tracking_url",
+            "login", "other", "provider", "_notices",
+        ):  # fmt: skip
+            setattr(self, name, getattr(first, name))
 
     def _lay_out(self, now: dt.datetime) -> None:
         for name in ("log", "run", "journal", "tls", "dovecot", "postgrey", "mail", "images"):
@@ -148,20 +167,25 @@ class Installation:
         os.chown(self.mail_folder, mail_user, mail_group)
         postgrey_user, postgrey_group = _ids("postgrey", "postgrey")
         os.chown(self.home / "postgrey", postgrey_user, postgrey_group)
-        certificates.make(self.certificate, self.certificate_key, ("localhost", HOSTNAME), now)
-        self.secrets.create()
+        certificates.make(self.certificate, self.certificate_key, ("localhost", self.options.hostname), now)
+        if self.options.joins is None:
+            self.secrets.create()
+        else:
+            shutil.copytree(self.options.joins.home / "secrets", self.home / "secrets")
         password_file = self.home / "secrets" / "notices.password"
         password_file.touch(mode=0o600)
         password_file.write_text(self._notices.password + "\n")
         variables = self._variables(mail_user, mail_group)
         self._render_postfix(variables)
-        _render(_POSTFIX_TEMPLATES / "dovecot.conf.j2", self.dovecot_config, variables)
         self.config.touch(mode=0o600)  # with a database URL it holds a password
         _render(_TEMPLATES / "sendproof.toml.j2", self.config, variables)
+        # The settings come as they come onto any Postfix that is there.
+        apply(Instance.of(settings.load(self.config)), reload=False)
         (self.home / "sendproof.db").touch(mode=0o600)
         database = open_database(self.database_url)
-        schema_version.upgrade(database)
-        self._seed(database, now)
+        if self.options.joins is None:
+            schema_version.upgrade(database, self.options.schema)
+            self._seed(database, now)
         self.passwd_file.touch(mode=0o640)
         os.chown(self.passwd_file, 0, _ids("dovecot", "dovecot")[1])
         directory.sync_passwd_file(database, self.passwd_file)
@@ -171,7 +195,7 @@ class Installation:
         options = self.options
         return {
             "home": self.home,
-            "hostname": HOSTNAME,
+            "hostname": options.hostname,
             "notices_login": self._notices.login,
             "notices_address": self._notices.address,
             "database_url": self.database_url,
@@ -197,8 +221,9 @@ class Installation:
             "keeper_seconds": options.keeper_seconds,
             "quota_when_unavailable": options.quota_when_unavailable,
             "postgrey_socket": "private/postgrey",
-            "sasl_socket": "private/auth",
-            "sasl_socket_path": self.sasl_socket,
+            "sasl_socket": self.sasl_socket.relative_to(self.home / "spool"),
+            "postfix_config": self.postfix_config,
+            "dovecot_config": self.dovecot_config,
             "passwd_file": self.passwd_file,
             "dovecot_run": self.home / "run" / "dovecot",
             "dovecot_log": self.home / "log" / "dovecot.log",
@@ -215,16 +240,12 @@ class Installation:
         }
 
     def _render_postfix(self, variables: dict[str, object]) -> None:
-        ours = _POSTFIX_TEMPLATES
         self._render_instance(
             self.postfix_config,
             {**variables, "queue_directory": self.home / "spool"},
-            main=(_TEMPLATES / "stock-main.cf.j2", ours / "main.cf.j2", _TEMPLATES / "submission-main.cf.j2"),
-            master=(_TEMPLATES / "stock-master.cf.j2", ours / "master.cf.j2"),
-            local_ports=(self.submission_port, self.submissions_port),
+            main=(_TEMPLATES / "stock-main.cf.j2", _TEMPLATES / "submission-main.cf.j2"),
+            master=(_TEMPLATES / "stock-master.cf.j2", _TEMPLATES / "submission-master.cf.j2"),
         )
-        split = {**variables, "config_directory": self.postfix_config}
-        _render(ours / "sendproof-split.j2", self.postfix_config / "sendproof-split", split)
         ports = {
             GREYLIST: self.greylist_port,
             REFUSE: self.refuse_port,
@@ -246,7 +267,6 @@ class Installation:
             receiver,
             main=(_TEMPLATES / "stock-main.cf.j2", _TEMPLATES / "receiver-main.cf.j2"),
             master=(_TEMPLATES / "stock-master.cf.j2", _TEMPLATES / "receiver-master.cf.j2"),
-            local_ports=(),
         )
         (self.receiver_config / "refusals").write_text("/./ 550 5.1.1 No mailbox here by that name\n")
 
@@ -257,18 +277,14 @@ class Installation:
         *,
         main: tuple[Path, ...],
         master: tuple[Path, ...],
-        local_ports: tuple[int, ...],
     ) -> None:
         folder.mkdir()
         data = self.home / f"data-{folder.name}"
         data.mkdir()
         os.chown(data, *_ids("postfix", "postfix"))
         Path(str(variables["queue_directory"])).mkdir()
-        # On loopback only, whatever inet_interfaces says.
-        addresses = {name: f"127.0.0.1:{variables[name]}" for name in ("submission_port", "submissions_port")}
         all_variables = {
             **variables,
-            **(addresses if local_ports else {}),
             "config_directory": folder,
             "data_directory": data,
             "maillog_folder": self.home / "log",

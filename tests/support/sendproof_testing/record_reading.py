@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sendproof_core.database import Database
 from sendproof_core.journal_records import Admitted, Copied, JournalRecord, SignatureRecord, to_line
 from sendproof_core.schema import Base, Recipient
-from sendproof_logparser import sources
+from sendproof_logparser import derive, sources
 from sendproof_logparser.host_names import HostNames
 from sendproof_logparser.reader import Reader
 from sendproof_logparser.settings import LogparserSettings
@@ -28,8 +28,9 @@ LOGS = Path(__file__).parents[2] / "corpus" / "logs"
 class Machine:
     """A machine with one mail log and one journal, whose reader can be ended and started again."""
 
-    def __init__(self, folder: Path, database: Database) -> None:
+    def __init__(self, folder: Path, database: Database, host: str = HOST) -> None:
         self.database = database
+        self.host = host
         self.maillog = folder / "mail.log"
         self.journal = folder / "milter.journal"
         self.settings = LogparserSettings(maillogs=(self.maillog,), journals=(self.journal,), time_zone="UTC")
@@ -55,12 +56,17 @@ class Machine:
 
     def store(self, database: Database | None = None) -> Store:
         """This machine's part of the record; ``database``: another connection to it."""
-        return Store(database or self.database, HOST, HOST, self.settings.own_addresses)
+        settings = self.settings
+        return Store(database or self.database, self.host, self.host, settings.own_addresses, settings.edges)
 
     def reader(self, store: Store) -> Reader:
         """A reader of its logs, which goes on where the last one ended."""
-        origins = sources.followed(self.settings, HOST, grace_seconds=0)
-        return Reader(origins, HostNames(HOST, self.settings.host_labels), store)
+        origins = sources.followed(self.settings, self.host, grace_seconds=0)
+        return Reader(origins, HostNames(self.host, self.settings.host_labels), store)
+
+    def derive(self) -> None:
+        """Let everything follow from what was read."""
+        derive_all(self.database)
 
     def rows(self, table: type[Base]) -> list[Any]:
         with self.database.reading() as session:
@@ -77,13 +83,19 @@ class Machine:
         return record_of(self.database)
 
 
+def derive_all(database: Database) -> None:
+    """Let everything follow from what is in the record."""
+    while derive.run(database.writing):
+        pass
+
+
 def record_of(database: Database) -> dict[str, list[tuple[Any, ...]]]:
     """What the record says, independent of the order in which rows were written."""
     queries = {
         "messages": "SELECT id, account_id, login, submitted_at, subject, recipient_count FROM messages",
         "queue_files": "SELECT host, instance, queue_id, born_at, message_id, message_id_header, envelope_sender,"
-        " client, login, size_bytes, recipient_count, parent_queue_id, link_kind, link_evidence, disposition,"
-        " disposed_at, removed_at"
+        " client, login, size_bytes, recipient_count, parent_host, parent_queue_id, link_kind, link_evidence,"
+        " disposition, disposed_at, removed_at"
         " FROM queue_files",
         "recipients": "SELECT q.queue_id, q.born_at, r.address, r.final_address, r.number, r.state, r.state_at,"
         " r.handed_on_at, r.suspended_at, r.suspended_because, r.suspensions FROM recipients r"

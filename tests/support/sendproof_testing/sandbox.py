@@ -35,6 +35,10 @@ _POSTFIX_DAEMONS = Path("/usr/lib/postfix/sbin")
 _LONGEST_HOME = 60
 _START_SECONDS = 60.0
 _LOOK_EVERY_SECONDS = 0.5
+# However many edges there are: the site, the notices, and what stands for the world outside.
+_ONCE = ("postgrey", "receiver", "notices", "web")
+# They refuse an older schema: a test starts them (`Sandbox.restart`) when it has brought the database up to date.
+_NEWEST_ONLY = ("notices", "web")
 _NEEDED = {
     "postfix": "/usr/sbin/postfix",
     "dovecot-core": "/usr/sbin/dovecot",
@@ -60,9 +64,10 @@ class Sandbox:
         self._servers = contextlib.ExitStack()
         try:
             self.installation = Installation(self._home, options, self._ports, clock.now())
-            # What the site finds in DNS: the provider's own records, and whatever a test publishes.
-            self.dns = self._servers.enter_context(dns_zone.running(self.installation.dns_port))
-            self.dns.set(installation.SPF_INCLUDE, "TXT", "v=spf1 ip4:127.0.0.1 -all")
+            if options.joins is None:
+                # What the site finds in DNS: the provider's own records, and whatever a test publishes.
+                self.dns = self._servers.enter_context(dns_zone.running(self.installation.dns_port))
+                self.dns.set(installation.SPF_INCLUDE, "TXT", "v=spf1 ip4:127.0.0.1 -all")
             self._start()
         except BaseException:
             self.stop()
@@ -88,8 +93,8 @@ class Sandbox:
 
     def restart(self, name: str) -> Program:
         """Start a program anew that has ended or was killed; returns when it answers."""
-        program = self.programs[name]
-        if program.running:
+        program = self.programs.get(name)
+        if program is not None and program.running:
             program.end()
         self._starters()[name]()()
         return self.programs[name]
@@ -164,10 +169,15 @@ class Sandbox:
         }
 
     def _start(self) -> None:
+        made = self.installation
+        is_further_edge = made.options.joins is not None
+        configs = (made.postfix_config,) if is_further_edge else (made.postfix_config, made.receiver_config)
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(_prepare_postfix, (self.installation.postfix_config, self.installation.receiver_config)))
+            list(pool.map(_prepare_postfix, configs))
+        left_out = _ONCE if is_further_edge else _NEWEST_ONLY if self.installation.options.schema != "head" else ()
+        starters = [start for name, start in self._starters().items() if name not in left_out]
         # All are started before the first is waited for: they come up side by side.
-        for wait in [starter() for starter in self._starters().values()]:
+        for wait in [start() for start in starters]:
             wait()
 
     def _run(self, name: str, *command: str) -> Program:

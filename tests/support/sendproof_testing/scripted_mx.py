@@ -75,9 +75,9 @@ class ScriptedServer:
 
 
 @contextmanager
-def serving(port: int, script: Script) -> Iterator[ScriptedServer]:
-    """A server on that port of 127.0.0.1 for the length of a ``with`` block."""
-    with socket.create_server(("127.0.0.1", port)) as listener:
+def serving(port: int, script: Script, address: str = "127.0.0.1") -> Iterator[ScriptedServer]:
+    """A server on that port of an address of ours for the length of a ``with`` block."""
+    with socket.create_server((address, port)) as listener:
         server = ScriptedServer(listener, script)
         thread = threading.Thread(target=server.serve)
         thread.start()

@@ -63,6 +63,7 @@ class Situation:
             maillogs=tuple(folder / name for name in self.files),
             time_zone=self.time_zone,
             own_addresses=tuple(self.setup.get("own_addresses", ())),
+            edges=tuple(self.setup.get("edges", ())),
         )
         return machine
 
@@ -100,7 +101,8 @@ def load_all() -> list[Situation]:
 
 
 def said_by(machine: Machine) -> list[Said]:
-    """The whole record in the words of the situations, each fact once."""
+    """The whole record, and what follows from it, in the words of the situations, each fact once."""
+    machine.derive()
     queue_files = sorted(machine.rows(QueueFile), key=lambda row: (row.queue_id, row.host, row.instance, row.born_at))
     recipients = machine.rows(Recipient)
     attempts, deliveries = machine.rows(Attempt), machine.rows(Delivery)
@@ -139,6 +141,7 @@ def _queue_file(row: Any, recipients: list[Any]) -> Said:
         "size": row.size_bytes,
         "count": row.recipient_count,
         "parent": row.parent_queue_id,
+        "parent_host": row.parent_host,
         "link": row.link_kind,
         "evidence": row.link_evidence,
         "disposition": row.disposition,

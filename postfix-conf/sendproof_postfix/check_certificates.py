@@ -1,0 +1,164 @@
+"""Whether the certificates of submission and of the site are good: end, name, key. Opens no connection.
+
+That Postfix serves what is in the file is proved by the doctor's own message.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from sendproof_core import health, health_words
+from sendproof_core.health import Grade
+from sendproof_core.settings import SiteSettings, SubmissionSettings
+from sendproof_postfix.check_record import SEVERITIES
+from sendproof_postfix.configuration import Service
+from sendproof_postfix.doctor import CannotLook, Finding, Verdicts
+from sendproof_postfix.doctor_postfix import PostfixConfiguration
+from sendproof_postfix.doctor_subject import Subject, owner_and_mode
+
+_LARGEST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate file and its key's; one may be the other. ``names``: one of them must be in it."""
+
+    certificate: Path
+    key: Path | None
+    names: tuple[str, ...]
+
+
+def look(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
+    """Each file once."""
+    pairs = list(_pairs(subject))
+    if not pairs:
+        raise CannotLook("neither Postfix nor [site] certificates names a certificate.")
+    for pair in pairs:
+        yield from _judge(pair, subject.now(), verdicts)
+
+
+def _pairs(subject: Subject) -> Iterator[Pair]:
+    seen: set[Path] = set()
+    for pair in (*_of_submission(subject), *_of_site(subject)):
+        if pair.certificate not in seen:
+            seen.add(pair.certificate)
+            yield pair
+
+
+def _of_submission(subject: Subject) -> Iterator[Pair]:
+    try:
+        postfix = subject.postfix
+        services = postfix.submission_services()
+    except CannotLook:  # the checks of Postfix say so
+        return
+    names = [postfix.value("myhostname")]
+    if subject.has("site") or subject.has("submission"):
+        names = [_submission_host(subject), *names]
+    for service in services:
+        if files := certificate_files(postfix, service):
+            yield Pair(*files, tuple(names))
+
+
+def certificate_files(postfix: PostfixConfiguration, service: Service) -> tuple[Path, Path | None] | None:
+    """Certificate and key of a service; None: it has none."""
+    chain = postfix.value("smtpd_tls_chain_files", service).replace(",", " ").split()
+    if chain:  # each file holds a key, and then its certificates
+        return Path(chain[0]), Path(chain[0])
+    certificate = postfix.value("smtpd_tls_cert_file", service)
+    if certificate in ("", "none"):
+        return None
+    key = postfix.value("smtpd_tls_key_file", service)
+    return Path(certificate), Path(key) if key else Path(certificate)
+
+
+def _submission_host(subject: Subject) -> str:
+    """What people enter in their mail program."""
+    named = subject.file.table(SubmissionSettings).host
+    return named or urlsplit(subject.text("site", "url")).hostname or subject.host
+
+
+def _of_site(subject: Subject) -> Iterator[Pair]:
+    if subject.has("site"):
+        for path in subject.file.table(SiteSettings).certificates:
+            # Some are other services': their names are not known here.
+            yield Pair(path, None, ())
+
+
+def _judge(pair: Pair, now: dt.datetime, verdicts: Verdicts) -> Iterator[Finding]:
+    reading = health.certificate(pair.certificate, now)
+    if reading.grade is Grade.UNSURE:
+        if pair.certificate.exists() and not os.access(pair.certificate, os.R_OK):
+            raise PermissionError(13, "not readable", str(pair.certificate))
+        yield verdicts.error(
+            f"{pair.certificate} cannot be read as a certificate.", "Name the right file, in PEM form."
+        )
+        return
+    yield Finding(
+        verdicts.check, SEVERITIES[reading.grade], health_words.sentence(reading), health_words.advice(reading)
+    )
+    certificate = x509.load_pem_x509_certificate(_content(pair.certificate))
+    if pair.names:
+        yield from judge_names(pair.certificate, names_in(certificate), pair.names, verdicts)
+    if pair.key is not None:
+        yield from _judge_key(certificate, pair.key, verdicts)
+
+
+def names_in(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The names that clients compare (RFC 9525: the subject's common name is none)."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return tuple(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
+
+
+def judge_names(path: Path, found: Sequence[str], wanted: Sequence[str], verdicts: Verdicts) -> Iterator[Finding]:
+    """Whether a certificate is for one of the names; the first one is what people enter."""
+    if not any(covers(pattern, name) for pattern in found for name in wanted):
+        shown = ", ".join(found[:5]) or "no name at all"
+        yield verdicts.error(
+            f"{path} is for {shown}, and not for {wanted[0]}.",
+            "Get one for the name of your submission server ([submission] host): mail programs refuse another.",
+        )
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether a name of a certificate stands for a host (RFC 9525 section 6.3): ``*`` is one whole label, the first."""
+    pattern, name = pattern.lower().rstrip("."), name.lower().rstrip(".")
+    if pattern.startswith("*."):
+        return "." in name and name.partition(".")[2] == pattern[2:]
+    return pattern == name
+
+
+def _judge_key(certificate: x509.Certificate, path: Path, verdicts: Verdicts) -> Iterator[Finding]:
+    try:
+        key = serialization.load_pem_private_key(_content(path), password=None)
+    except FileNotFoundError:
+        yield verdicts.error(f"the key {path} is not there.", "Name the certificate's key.")
+        return
+    except PermissionError:
+        yield verdicts.skipped(f"the key {path} may not be read.", "Run as root.")
+        return
+    except (ValueError, TypeError):  # no key in it; or one with a password, which Postfix cannot read either
+        yield verdicts.error(f"{path} holds no key that Postfix could use.", "Name a PEM file without a password.")
+        return
+    same = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if key.public_key().public_bytes(*same) != certificate.public_key().public_bytes(*same):
+        yield verdicts.error(
+            f"the key {path} does not belong to its certificate.", "Name the two that belong together."
+        )
+    if path.stat().st_mode & 0o007:
+        yield verdicts.error(
+            f"everybody on this machine may read the key {path} ({owner_and_mode(path)}).", f"`chmod o-rwx {path}`."
+        )
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_LARGEST)

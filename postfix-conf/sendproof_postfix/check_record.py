@@ -1,0 +1,96 @@
+"""Whether the logparser keeps up, and whether the log has the conversations that transcripts are made of."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from sqlalchemy import select
+
+from sendproof_core import health, health_words
+from sendproof_core.health import Grade, Part
+from sendproof_core.identity import SPLIT_SERVICE
+from sendproof_core.schema import Attempt, Delivery, QueueFile, Recipient
+from sendproof_postfix.doctor import CannotLook, Finding, Severity, Verdicts
+from sendproof_postfix.doctor_subject import Subject
+
+_LATELY = dt.timedelta(days=7)
+_LOOKED_AT = 500
+SEVERITIES: Mapping[Grade, Severity] = {
+    Grade.GOOD: Severity.OK,
+    Grade.UNSURE: Severity.NOTE,
+    Grade.WATCH: Severity.WARNING,
+    Grade.BAD: Severity.ERROR,
+}
+
+
+def look_at_reading(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
+    """How far this machine's logs were read, and what was lost."""
+    if not subject.has("logparser"):
+        raise CannotLook("the settings have no [logparser]: this machine reads no logs.")
+    found = health.read(subject.database, (), subject.now())
+    for reading in found.of(Part.READERS):
+        if reading.values.get("host", subject.host) == subject.host:
+            said, remedy = health_words.sentence(reading), health_words.advice(reading)
+            yield Finding(verdicts.check, SEVERITIES[reading.grade], said, remedy)
+    sources = [source for source in found.logs.sources if source.host == subject.host and not source.is_import]
+    # A site's own journal is no source before the first pixel is fetched.
+    reads_mail_log = bool(subject.paths("logparser", "maillogs")) or subject.setting("logparser", "journald") is True
+    if reads_mail_log and found.logs.sources and not sources:
+        yield verdicts.error(
+            f"no log of {subject.host} was read yet.", "Start sendproof-logparser here; `[host] name` is its name."
+        )
+
+
+def look_at_dialogue(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
+    """Whether what was delivered lately has its conversation."""
+    since = max(subject.now() - _LATELY, _configured_at(subject))
+    sent = (
+        select(Attempt.service, Delivery.dialogue)
+        .join(Recipient, Recipient.id == Attempt.recipient_id)
+        .join(QueueFile, QueueFile.id == Recipient.queue_file_id)
+        .join(Delivery, Delivery.id == Attempt.delivery_id, isouter=True)
+        .where(
+            Attempt.attempted_at >= since,
+            Attempt.status == "sent",
+            Attempt.relay.not_in(("none", "local", "virtual")),
+            QueueFile.host == subject.host,
+        )
+        .order_by(Attempt.id.desc())
+        .limit(_LOOKED_AT)
+    )
+    having: Counter[str] = Counter()
+    lacking: Counter[str] = Counter()
+    with subject.database.reading() as session:
+        for service, dialogue in session.execute(sent):
+            if service.endswith("smtp") and not service.endswith(SPLIT_SERVICE):
+                (having if dialogue else lacking)[service] += 1
+    yield judge_dialogue(having, lacking, verdicts)
+
+
+def _configured_at(subject: Subject) -> dt.datetime:
+    """When master.cf was changed last: what was delivered before says nothing of how it is now."""
+    try:
+        changed = (subject.postfix.directory / "master.cf").stat().st_mtime
+    except (CannotLook, OSError):
+        return dt.datetime.min.replace(tzinfo=dt.UTC)
+    return dt.datetime.fromtimestamp(changed, dt.UTC)
+
+
+def judge_dialogue(having: Mapping[str, int], lacking: Mapping[str, int], verdicts: Verdicts) -> Finding:
+    """How many of the last deliveries of each service have a conversation, and how many have none."""
+    good, bad = sum(having.values()), sum(lacking.values())
+    if not good and not bad:
+        return verdicts.note(
+            "nothing was delivered to another server in the last week: whether conversations are logged is not known.",
+            "Send a mail to an address elsewhere: `sendproof doctor --to ADDRESS`.",
+        )
+    silent = [service for service in lacking if not having.get(service)]
+    remedy = (
+        "The transports need debug_peer_list and debug_peer_level=1 in master.cf, and a log that takes all lines: run "
+        "`sendproof postfix plan`."
+    )
+    if silent:
+        return verdicts.error(f"the log has no conversation of {', '.join(sorted(silent))}.", remedy)
+    if bad:
+        return verdicts.warning(f"of the last {good + bad} deliveries, {bad} have no conversation in the log.", remedy)
+    return verdicts.ok(f"deliveries of the last week that were looked at, each with its conversation: {good}.")

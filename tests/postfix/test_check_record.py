@@ -1,0 +1,120 @@
+"""The logs are read, and have conversations."""
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import pytest
+
+from sendproof_core.database import Database
+from sendproof_core.schema import Attempt, Delivery, QueueFile, ReadingPosition, Recipient
+from sendproof_core.source_names import source_name
+from sendproof_core.states import RecipientState
+from sendproof_postfix import check_record
+from sendproof_postfix.doctor import CannotLook, Severity
+from sendproof_testing import doctor_subjects
+
+VERDICTS = doctor_subjects.verdicts()
+NOW = doctor_subjects.NOW
+LOGPARSER = '[logparser]\nmaillogs = ["/var/log/mail.log"]\n'
+
+
+def read_up_to(database: Database, host: str, at: dt.datetime) -> None:
+    with database.writing() as session:
+        session.add(
+            ReadingPosition(
+                source=source_name(host, "/var/log/mail.log"),
+                fingerprint="",
+                fingerprint_octets=0,
+                inode=1,
+                offset=1,
+                lines_read=1,
+                read_at=at,
+                read_up_to=at,
+                last_line_at=at,
+            )
+        )
+
+
+def test_how_far_this_machines_logs_were_read_is_said(sqlite_database: Database, tmp_path: Path) -> None:
+    subject = doctor_subjects.subject(tmp_path, LOGPARSER)
+    (never,) = check_record.look_at_reading(subject, VERDICTS)
+    assert never.severity is Severity.ERROR
+    read_up_to(sqlite_database, "elsewhere.example", NOW)
+    assert [one.said for one in check_record.look_at_reading(subject, VERDICTS)] == [
+        f"no log of {doctor_subjects.HOST} was read yet."
+    ]
+    read_up_to(sqlite_database, doctor_subjects.HOST, NOW - dt.timedelta(hours=2))
+    (late,) = check_record.look_at_reading(subject, VERDICTS)
+    assert late.severity is Severity.ERROR
+    assert "2 h behind" in late.said
+
+
+def test_a_machine_that_reads_no_logs_is_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(CannotLook, match="logparser"):
+        list(check_record.look_at_reading(doctor_subjects.subject(tmp_path), VERDICTS))
+
+
+def deliver(database: Database, number: int, service: str, *, talked: bool) -> None:
+    with database.writing() as session:
+        session.add(
+            QueueFile(id=number, host=doctor_subjects.HOST, instance="postfix", queue_id=f"4Z{number}", born_at=NOW)
+        )
+        session.flush()
+        dialogue = [[NOW.isoformat(), "S", "220 mx"]] if talked else []
+        session.add(
+            Delivery(
+                id=number, queue_file_id=number, service=service, pid=1, began_at=NOW, dialogue=dialogue, troubles=[]
+            )
+        )
+        session.add(
+            Recipient(
+                id=number, queue_file_id=number, address="a@far.example", state=RecipientState.DELIVERED, state_at=NOW
+            )
+        )
+        session.flush()
+        session.add(
+            Attempt(
+                recipient_id=number,
+                delivery_id=number,
+                attempted_at=NOW,
+                service=service,
+                status="sent",
+                dsn="2.0.0",
+                relay="mx.far.example[192.0.2.1]:25",
+                delay_seconds=1.0,
+                delays_seconds=[],
+                text="250 ok",
+                line_key=number,
+            )
+        )
+
+
+def test_deliveries_from_before_master_cf_was_changed_say_nothing(sqlite_database: Database, tmp_path: Path) -> None:
+    directory = doctor_subjects.postfix(tmp_path)
+    subject = doctor_subjects.subject(tmp_path)
+    deliver(sqlite_database, 1, "postfix/smtp", talked=False)
+    for changed, severity in ((NOW + dt.timedelta(hours=1), Severity.NOTE), (NOW, Severity.ERROR)):
+        os.utime(directory / "master.cf", (changed.timestamp(), changed.timestamp()))
+        (finding,) = check_record.look_at_dialogue(subject, VERDICTS)
+        assert finding.severity is severity
+
+
+def test_deliveries_without_a_conversation_are_found_in_the_record(sqlite_database: Database, tmp_path: Path) -> None:
+    subject = doctor_subjects.subject(tmp_path)
+
+    def severity() -> Severity:
+        (finding,) = check_record.look_at_dialogue(subject, VERDICTS)
+        return finding.severity
+
+    assert severity() is Severity.NOTE
+    deliver(sqlite_database, 1, "postfix/smtp", talked=True)
+    # Our own way from queue file to queue file needs none.
+    deliver(sqlite_database, 2, "postfix/sendproof-split/smtp", talked=False)
+    assert severity() is Severity.OK
+    deliver(sqlite_database, 3, "postfix/smtp", talked=False)
+    assert severity() is Severity.WARNING
+    deliver(sqlite_database, 4, "postfix/relay/smtp", talked=False)
+    (finding,) = check_record.look_at_dialogue(subject, VERDICTS)
+    assert finding.severity is Severity.ERROR
+    assert "postfix/relay/smtp" in finding.said
