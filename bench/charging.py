@@ -135,7 +135,12 @@ def floor(url: str, edges: int, accounts: int, transactions: int) -> float:
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write(_UPDATE.format(accounts=accounts))
         script.flush()
-        command = [str(postgres._programs() / "pgbench"), "--no-vacuum", f"--file={script.name}", f"--client={clients}"]  # noqa: SLF001 - Debian keeps it off the PATH
+        command = [
+            str(postgres.server_programs() / "pgbench"),
+            "--no-vacuum",
+            f"--file={script.name}",
+            f"--client={clients}",
+        ]
         command += ["--jobs=2", f"--transactions={-(-transactions // clients)}", f"--host={parsed.host}"]
         command += [f"--port={parsed.port}", f"--username={parsed.username}", str(parsed.database)]
         given = {**os.environ, "PGPASSWORD": parsed.password or ""}

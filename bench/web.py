@@ -63,7 +63,11 @@ def measure(effort: Effort, progress: Progress) -> Result:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sendproof-bench-")))
         bench = _Bench(folder, effort, progress)
         with_server = POSTGRESQL_SERVER not in effort.without
-        cluster = stack.enter_context(postgres.running_cluster()) if with_server else None
+        cluster = (
+            stack.enter_context(postgres.running_cluster((*postgres.FAST, "max_locks_per_transaction=256")))
+            if with_server
+            else None
+        )
         for name, opened in _databases(folder, cluster).items():
             for size in sizes:
                 with opened() as url:

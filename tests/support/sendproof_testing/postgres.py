@@ -31,7 +31,7 @@ _SERVER_USER = "postgres"
 _SUPERUSER = "sendproof"
 ROLES = {program: f"sendproof_{program}" for program in Program}
 # Nothing in it outlives the tests: speed instead of durability.
-_SETTINGS = (
+FAST = (
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
@@ -107,7 +107,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running_cluster(settings: Sequence[str] = _SETTINGS) -> Iterator[Cluster]:
+def running_cluster(settings: Sequence[str] = FAST) -> Iterator[Cluster]:
     """Make a cluster, start it, and remove it with everything in it.
 
     Args:
@@ -116,7 +116,7 @@ def running_cluster(settings: Sequence[str] = _SETTINGS) -> Iterator[Cluster]:
     Raises:
         UserError: PostgreSQL is not installed, or does not start.
     """
-    programs = _programs()
+    programs = server_programs()
     password = secrets.token_hex(24)
     ports = PortBlock()
     port = ports.take()
@@ -141,7 +141,7 @@ def running_cluster(settings: Sequence[str] = _SETTINGS) -> Iterator[Cluster]:
         shutil.rmtree(folder)
 
 
-def _programs() -> Path:
+def server_programs() -> Path:
     """The newest version's programs, which Debian keeps off the PATH."""
     found = sorted(_INSTALLED.glob("*/bin/initdb"), key=lambda path: float(path.parent.parent.name))
     if not found:
