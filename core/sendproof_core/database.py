@@ -289,6 +289,15 @@ def _for_psycopg(sql: str) -> str:
     return sql.replace("?", "%s")
 
 
+# PostgreSQL's lock_not_available and deadlock_detected (its Appendix A).
+_LOCKED_OUT = frozenset({"55P03", "40P01"})
+
+
+def is_locked_out(error: DBAPIError) -> bool:
+    """Whether others held what a transaction wanted on PostgreSQL, and another try may do."""
+    return getattr(error.orig, "sqlstate", None) in _LOCKED_OUT
+
+
 def open_database(url: str, program: Program = Program.OPERATOR, *, connections: int = 5) -> Database:
     """Connect lazily.
 

@@ -115,6 +115,7 @@ def create(connection: Connection, day: int) -> int:
 
     In one transaction: rows that others write meanwhile go either to the strays or to the day, never between.
     """
+    _alone(connection)
     tables = _tables_without(existing(connection), day)
     if not tables:
         return 0
@@ -142,10 +143,16 @@ def create(connection: Connection, day: int) -> int:
 
 
 def drop(connection: Connection, partitions: Iterable[Partition]) -> None:
-    """Drop these, children before parents."""
+    """Drop these, children before parents; what another machine's timer has dropped meanwhile is passed over."""
+    _alone(connection)
     order = list(KEYS)
     for partition in sorted(partitions, key=lambda one: order.index(one.table), reverse=True):
-        connection.exec_driver_sql(f"DROP TABLE {partition.name}")
+        connection.exec_driver_sql(f"DROP TABLE IF EXISTS {partition.name}")
+
+
+def _alone(connection: Connection) -> None:
+    """Until the transaction ends, nobody else makes or drops partitions: every machine has the timer."""
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('sendproof-partitions'))")
 
 
 def stray_days(connection: Connection) -> list[int]:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from sendproof_core import partitions, record_days, search_entries
-from sendproof_core.database import Database
+from sendproof_core.database import Database, is_locked_out
 from sendproof_core.errors import UserError
 from sendproof_core.kept_mail import Kept, find_kept, is_old
 from sendproof_core.partitions import Partition
@@ -307,8 +307,6 @@ def _create(database: Database, day: int, done: Done) -> None:
     done.strays_moved += _retried(database, what, functools.partial(partitions.create, day=day))
 
 
-# PostgreSQL's Appendix A: lock_not_available, deadlock_detected.
-_LOCKED = frozenset({"55P03", "40P01"})
 _Result = typing.TypeVar("_Result")
 
 
@@ -320,7 +318,7 @@ def _retried(database: Database, what: str, act: Callable[[Connection], _Result]
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
                 return act(connection)
         except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) not in _LOCKED:
+            if not is_locked_out(error):
                 raise
         time.sleep(_PAUSE_SECONDS)
     raise UserError(f"cannot {what}: somebody holds a lock on these tables for long; try again later.")

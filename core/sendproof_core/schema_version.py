@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from sendproof_core import grants
-from sendproof_core.database import Database
+from sendproof_core.database import Database, is_locked_out
 from sendproof_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ _VERSIONS = _MIGRATIONS / "versions"
 # Any number that no other program on this PostgreSQL uses: the letters "send" as a 32-bit number.
 _ADVISORY_LOCK = 0x73656E64
 _LOOK_EVERY_SECONDS = 5.0
-# PostgreSQL's deadlock_detected and lock_not_available
-_IN_EACH_OTHERS_WAY = ("40P01", "55P03")
 _TRIES = 10
 _log = logging.getLogger(__name__)
 
@@ -50,7 +48,7 @@ def upgrade(database: Database, revision: str = "head") -> bool:
                 return _upgrade(database, revision)
             except DBAPIError as error:
                 # Who reads or writes meanwhile may hold what we want, and want what we hold.
-                if last or getattr(error.orig, "sqlstate", None) not in _IN_EACH_OTHERS_WAY:
+                if last or not is_locked_out(error):
                     raise
                 _log.warning("event=upgrade-tried-again reason=%s", type(error.orig).__name__)
     raise AssertionError("the last try returns or raises")

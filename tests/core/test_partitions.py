@@ -1,7 +1,9 @@
 """PostgreSQL's partitions: every row lies on its day, strays get theirs, what is dropped is gone and nothing else."""
 
 import datetime as dt
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select, text
@@ -131,3 +133,31 @@ def test_names_that_are_no_partition_are_left_alone() -> None:
     assert found is not None
     assert (found.table, found.is_before) == ("messages", True)
     assert record_days.date_of(found.day or 0) == dt.date(2026, 11, 22)
+
+
+def test_the_timers_of_several_machines_do_not_disturb_each_other(database: Database) -> None:
+    far = range(_TODAY + 20, _TODAY + 24)
+    together = threading.Barrier(3)
+
+    def made_and_dropped() -> list[str]:
+        other = open_database(database.engine.url.render_as_string(hide_password=False))
+        try:
+            together.wait(30)
+            for day in far:
+                with other.writing_connection() as connection:
+                    partitions.create(connection, day)
+            together.wait(30)
+            with other.engine.connect() as connection:
+                these = [one for one in partitions.existing(connection) if one.day in far]
+            together.wait(30)
+            with other.writing_connection() as connection:
+                partitions.drop(connection, these)
+            return sorted(one.name for one in these)
+        finally:
+            other.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        found = [running.result(120) for running in [pool.submit(made_and_dropped) for _ in range(3)]]
+    assert found == [sorted(partitions.name_of(table, day) for table in partitions.KEYS for day in far)] * 3
+    with database.engine.connect() as connection:
+        assert not [one for one in partitions.existing(connection) if one.day in far]
