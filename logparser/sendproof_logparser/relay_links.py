@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, or_, select, text, true, update
 from sqlalchemy.orm import Session
 
-from sendproof_core import record_days
+from sendproof_core import record_days, record_ids
 from sendproof_core.links import LinkEvidence, LinkKind
 from sendproof_core.schema import Attempt, QueueFile, Recipient
 from sendproof_core.states import RecipientState
@@ -132,8 +132,7 @@ def _is_of(session: Session, column: Any, days: _Days) -> ColumnElement[bool]:
     """Of an id: else PostgreSQL would look into every day. Older ids carry none, and those of SQLite."""
     if days is None or session.get_bind().dialect.name == "sqlite":
         return true()
-    begin, end = record_days.first_id(days[0]), record_days.first_id(days[1] + 1)
-    return or_(column < record_days.FIRST_DATED_ID, and_(column >= begin, column < end))
+    return record_ids.is_id_within(column, record_days.first_id(days[0]), record_days.first_id(days[1] + 1))
 
 
 def _sent(session: Session, wanted: ColumnElement[bool], days: _Days) -> Iterator[Sent]:
