@@ -212,15 +212,15 @@ class Browser:
         element = self.wait_until(
             lambda: next((one for one in self.driver.find_elements(By.XPATH, xpath) if one.is_displayed()), None), xpath
         )
-        page = self.driver.find_element(By.TAG_NAME, "html")
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        self.driver.execute_script("document.wasLeft = true; arguments[0].scrollIntoView({block: 'center'})", element)
         element.click()
         with contextlib.suppress(UnexpectedAlertPresentException, NoAlertPresentException):
             self.driver.switch_to.alert.accept()  # "Do you really ...?"
-        self.wait_until(lambda: _is_gone(page) and self._is_loaded(), f"the page after {xpath}")
+        self.wait_until(self._is_another_page, f"the page after {xpath}")
 
-    def _is_loaded(self) -> bool:
-        return str(self.driver.execute_script("return document.readyState")) == "complete"
+    def _is_another_page(self) -> bool:
+        # Asked of the document: an element of the page before makes chromedriver fail while the page is exchanged.
+        return bool(self.driver.execute_script("return !document.wasLeft && document.readyState === 'complete'"))
 
     def violations(self) -> list[str]:
         """What axe-core finds wrong with the page as it stands."""
@@ -290,14 +290,6 @@ class Album:
     def look(self, name: str) -> None:
         """`Browser.examine` the page as it stands."""
         self.wrong += self.window.examine(name, self.folder)
-
-
-def _is_gone(element: WebElement) -> bool:
-    try:
-        element.is_enabled()
-    except (StaleElementReferenceException, NoSuchElementException):
-        return True
-    return False
 
 
 def _quoted(words: str) -> str:
