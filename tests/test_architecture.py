@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -59,13 +60,26 @@ def settings_classes() -> list[type]:
     return list(found.values())
 
 
-def test_the_page_of_settings_is_what_the_declarations_say() -> None:
-    """After a change: .venv/bin/python tools/settings_page.py > docs/settings.md."""
+def settings_page() -> ModuleType:
     spec = importlib.util.spec_from_file_location("settings_page", REPOSITORY / "tools" / "settings_page.py")
     assert spec
     assert spec.loader
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
+    return tool
+
+
+def test_a_setting_that_may_be_absent_has_the_type_of_its_value() -> None:
+    tool = settings_page()
+    kinds = {(kind.TABLE, row.name): row.kind for kind in tool.TABLES for row in tool.rows(kind)}
+    assert kinds["submission", "host"] == "text"
+    assert kinds["postfix", "tls_certificate"] == "path"
+    assert kinds["dns", "servers"] == "list"
+
+
+def test_the_page_of_settings_is_what_the_declarations_say() -> None:
+    """After a change: .venv/bin/python tools/settings_page.py > docs/settings.md."""
+    tool = settings_page()
     assert {kind.__name__ for kind in settings_classes()} == {kind.__name__ for kind in tool.TABLES}
     assert (REPOSITORY / "docs" / "settings.md").read_text(encoding="utf-8") == tool.page()
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import sys
+import types
 import typing
+from pathlib import Path
 
 from sendproof_core import settings
 from sendproof_core.queue_times import QueueTimes
@@ -86,13 +88,10 @@ def _toml(value: object) -> str:
 
 
 def _type(hint: object) -> str:
-    words = {str: "text", int: "whole number", float: "number", bool: "true/false"}
-    if typing.get_origin(hint) is tuple:
-        return "list"
-    for kind, word in words.items():
-        if hint is kind:
-            return word
-    return "path"
+    words: dict[object, str] = {str: "text", int: "whole number", float: "number", bool: "true/false", Path: "path"}
+    if isinstance(hint, types.UnionType):  # of a kind and None, as `SettingsFile` reads it
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    return "list" if typing.get_origin(hint) is tuple else words[hint]
 
 
 def _bounds(metadata: typing.Mapping[str, typing.Any]) -> str:

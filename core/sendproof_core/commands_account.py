@@ -276,20 +276,31 @@ def credential() -> None:
 @click.argument("login")
 @click.option("--label", required=True, help='Such as "Thunderbird at home".')
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--replace", is_flag=True, help="If the account has it already: give it this password and label.")
 @click.pass_obj
-def credential_add(context: Context, account_login: str, login: str, label: str, *, password_stdin: bool) -> None:
-    """Add a credential to an account."""
+def credential_add(
+    context: Context, account_login: str, login: str, label: str, *, password_stdin: bool, replace: bool
+) -> None:
+    """Add a credential to an account.
+
+    With --replace one that was revoked is good again; nothing is printed where it is as given.
+    """
     passwd_file = context.passwd_file()
     password, made = read_password(password_stdin)
     database = context.database()
     now = clock.now()
     with database.writing() as session:
         owner = directory.find_account(session, account_login)
-        directory.add_credential(session, owner, login=login, label=label, secret=password, now=now)
-        details = {"login": login, "label": label}
-        audit.record(session, "credential added", audit.COMMAND, now, account_id=owner.id, details=details)
-    # Before anything can fail: what was made is shown only now.
-    click.echo(f"added credential {login}" + (f", password {password} (shown only now)" if made else ""))
+        given = {"login": login, "label": label}
+        is_new = directory.replace_credential(session, owner, **given, secret=password) if replace else None
+        if is_new is None:
+            directory.add_credential(session, owner, **given, secret=password, now=now)
+        did = "added" if is_new is None else "replaced"
+        if is_new is not False:
+            audit.record(session, f"credential {did}", audit.COMMAND, now, account_id=owner.id, details=dict(given))
+    if is_new is not False:
+        # Before anything can fail: what was made is shown only now.
+        click.echo(f"{did} credential {login}" + (f", password {password} (shown only now)" if made else ""))
     directory.sync_passwd_file(database, passwd_file)
 
 

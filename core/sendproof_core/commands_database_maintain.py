@@ -1,13 +1,20 @@
 """`sendproof database maintain`: partitions ahead, and away with what is past. Decides nothing (`retention`)."""
 
+import datetime as dt
 import sys
 from collections.abc import Iterator
 
 import click
+from sqlalchemy import func, select
 
 from sendproof_core import clock, partitions, record_days, retention
 from sendproof_core.commands_context import Context
+from sendproof_core.database import Database
+from sendproof_core.errors import UserError
 from sendproof_core.retention import Done, RecordSettings
+
+# So far may this machine's clock be from the database's.
+_CLOCKS = dt.timedelta(hours=1)
 
 
 @click.command("maintain")
@@ -24,6 +31,7 @@ def maintain(context: Context, only_plan: bool) -> None:
         click.echo("everything is kept ([record] keep_days is 0)")
     else:
         click.echo(f"kept from {record_days.date_of(limit)} on ([record] keep_days is {settings.keep_days})")
+    _check_clock(database, now)
     found = retention.plan(database, settings, now)
     if not only_plan:
         # An estimate: what goes with a day or a queue file is not counted before.
@@ -37,6 +45,20 @@ def maintain(context: Context, only_plan: bool) -> None:
         locks = partitions.wanted_locks(connection)
     if locks is not None:
         click.echo(f"PostgreSQL: set max_locks_per_transaction to at least {locks}, for so many partitions", err=True)
+
+
+def _check_clock(database: Database, now: dt.datetime) -> None:
+    """What is past on a clock that is wrong would be gone for ever. SQLite has no other clock to ask."""
+    if database.engine.dialect.name != "postgresql":
+        return
+    with database.engine.connect() as connection:
+        there: dt.datetime = connection.execute(select(func.current_timestamp())).scalar_one()
+    if abs(now - there) > _CLOCKS:
+        ours, its = (f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC" for at in (now, there))
+        raise UserError(
+            f"this machine's clock ({ours}) and the database's ({its}) are more than an hour apart; nothing was "
+            "changed. Set the one that is wrong, and try again."
+        )
 
 
 def _lines(done: Done, *, only_plan: bool) -> Iterator[str]:

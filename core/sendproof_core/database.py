@@ -33,6 +33,8 @@ _WRITES = "sendproof_writes"
 _BUSY_TIMEOUT_MILLISECONDS = 10_000
 # A thread that waits longer for a connection of the pool has met a bug of ours: each thread uses one.
 _POOL_TIMEOUT_SECONDS = 10
+# On SQLite: ids of a day begin at the day's number times a million, until 2057; so they carry no day (`record_days`).
+_ROWS_A_DAY_BITS, _LAST_COUNTED_DAY = 20, 32_000
 
 
 class FixedStatements(Protocol):
@@ -192,6 +194,8 @@ class _SqliteStatements:
 
     def numbers(self, table: str, days: Sequence[int]) -> Sequence[int]:
         ((last,),) = self.rows(f"SELECT coalesce(max(id), 0) FROM {table}", ())  # noqa: S608 - our own tables' names
+        # Retention may have taken the newest rows: what was named by an id must not be named so again.
+        last = max(last, min(max(days, default=0), _LAST_COUNTED_DAY) << _ROWS_A_DAY_BITS)
         return range(last + 1, last + 1 + len(days))
 
     @staticmethod

@@ -23,7 +23,7 @@ ROLE_SETTINGS: Mapping[str, str] = {
     "TimeZone": "UTC",  # as PostgreSQL spells it where it keeps it
     "jit": "off",
     "lock_timeout": "10s",
-    # None of ours thinks in the middle: an edge that is cut off keeps its locks no longer than that.
+    # None of ours thinks in the middle, but for one that says so: an edge that is cut off keeps its locks no longer.
     "idle_in_transaction_session_timeout": "10s",
 }
 _CONNECTION: Mapping[str, str | int] = {

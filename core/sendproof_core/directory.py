@@ -243,6 +243,31 @@ def add_credential(
     return credential
 
 
+def replace_credential(session: Session, account: Account, *, login: str, label: str, secret: str) -> bool | None:
+    """Let the account's login have that secret and label, and be good if it was revoked. Write the passwd-file after.
+
+    Whether anything of it is new; None: there is no such login yet.
+
+    Raises:
+        UserError: the login is another account's.
+    """
+    credential = session.scalar(select(Credential).where(Credential.login == login))
+    if credential is None:
+        return None
+    if credential.account_id != account.id:
+        raise UserError(f"the credential {login!r} is another account's; choose another login.")
+    _check_text("a label", label)
+    fits = passwords.verify(credential.secret_hash, secret)
+    if fits and credential.label == label and credential.revoked_at is None:
+        return False
+    if not fits:
+        credential.secret_hash = passwords.hash_credential(secret)
+    credential.label = label
+    credential.revoked_at = None
+    session.flush()
+    return True
+
+
 def revoke_credential(session: Session, login: str, now: dt.datetime) -> Credential:
     """A device's login that is good for nothing from now on; the milter notices within seconds."""
     credential = session.scalar(select(Credential).where(Credential.login == login))
@@ -519,7 +544,10 @@ def write_passwd_file(session: Session, path: Path) -> None:
     if path.exists():
         old = path.stat()
         fresh.chmod(old.st_mode & 0o777)
-        os.chown(fresh, old.st_uid, old.st_gid)
+        made = fresh.stat()
+        # The group comes from the folder. The site could not name it: in its user namespace Dovecot's is unknown.
+        if (made.st_uid, made.st_gid) != (old.st_uid, old.st_gid):
+            os.chown(fresh, old.st_uid, old.st_gid)
     with fresh.open("w", encoding="utf-8") as file:
         file.write(passwd_file(session))
         file.flush()

@@ -1,6 +1,6 @@
 """PostgreSQL's backups: runs pg_dump and pg_restore. No password is in an argument or in the environment.
 
-The programs are the newest that are installed; they dump servers of their own version and older ones.
+They are of the server's version, or the oldest newer ones: a newer pg_restore sets what an older server does not know.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.engine import URL
+from sqlalchemy.orm import Session
 
 from sendproof_core import database_url, schema_version
 from sendproof_core.backups import Show, check_schema, new_file
@@ -40,9 +41,10 @@ def back_up(url: URL, database: Database, target: Path, show: Show) -> None:
     """
     with schema_version.reaching(), database.reading() as session:
         total = int(session.scalar(_COUNT_TABLES) or 0)
+        version = _version(session)
     with new_file(target) as made:
         arguments = ("--format=custom", "--no-owner", "--no-privileges", "--verbose", f"--file={made}")
-        _run("pg_dump", url, arguments, show, total)
+        _run(program("pg_dump", version), url, arguments, show, total)
         check(made, target)
 
 
@@ -68,6 +70,7 @@ def restore(url: URL, database: Database, file: Path, show: Show) -> str:
     """
     revision = check(file)
     with schema_version.reaching(), database.reading() as session:
+        version = _version(session)
         if session.scalar(_COUNT_ALL):
             raise UserError(
                 f"the database {url.database} is not empty; make a new one (`createdb --owner={url.username} NAME`), "
@@ -78,7 +81,7 @@ def restore(url: URL, database: Database, file: Path, show: Show) -> str:
     if contents.count("\n") < _AT_ONCE:
         arguments.insert(0, "--single-transaction")
     try:
-        _run("pg_restore", url, arguments, show, len(_TABLE_DATA.findall(contents)))
+        _run(program("pg_restore", version), url, arguments, show, len(_TABLE_DATA.findall(contents)))
     except UserError as error:
         raise UserError(f"{error}; if the database has tables now, drop it and make a new one.") from None
     with database.writing_connection() as connection:
@@ -88,20 +91,32 @@ def restore(url: URL, database: Database, file: Path, show: Show) -> str:
     return revision
 
 
-def program(name: str) -> str:
-    """The newest program of that name; raises UserError if there is none."""
-    found = sorted(_INSTALLED.glob(f"*/bin/{name}"), key=lambda path: float(path.parent.parent.name))
-    program = str(found[-1]) if found else shutil.which(name)
-    if program is None:
-        raise UserError(f"the program {name} is missing; install the Debian package postgresql-client.")
-    return program
+def program(name: str, version: int | None = None) -> Path:
+    """The oldest program of that name that is for a server of that version; the newest, if there is none or no version.
+
+    Raises:
+        UserError: there is no such program.
+    """
+    found = sorted((float(path.parent.parent.name), path) for path in _INSTALLED.glob(f"*/bin/{name}"))
+    if not found:
+        elsewhere = shutil.which(name)
+        if elsewhere is None:
+            raise UserError(f"the program {name} is missing; install the Debian package postgresql-client.")
+        return Path(elsewhere)
+    fitting = [path for number, path in found if version is not None and number >= version]
+    return fitting[0] if fitting else found[-1][1]
 
 
-def _run(name: str, url: URL, arguments: Sequence[str], show: Show, total: int) -> None:
+def _version(session: Session) -> int:
+    """The server's, as in the name of its Debian package."""
+    return int(session.scalar(text("SHOW server_version_num")) or 0) // 10_000
+
+
+def _run(made_by: Path, url: URL, arguments: Sequence[str], show: Show, total: int) -> None:
     done = 0
     last: list[str] = []
     with _connection(url) as (words, environment):
-        command = [program(name), "--no-password", f"--dbname={words}", *arguments]
+        command = [str(made_by), "--no-password", f"--dbname={words}", *arguments]
         with subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, errors="replace", env=environment, stdin=subprocess.DEVNULL
         ) as process:
@@ -114,13 +129,18 @@ def _run(name: str, url: URL, arguments: Sequence[str], show: Show, total: int) 
                 elif line.strip():
                     last = [*last[-4:], line.strip()]
     if process.returncode != 0:
-        raise UserError(f"{name} failed: {_reason(last)}")
+        raise UserError(f"{made_by.name} failed: {_reason(last)}")
     show(total, total, "")
 
 
 def _said(name: str, *arguments: str) -> str:
     done = subprocess.run(
-        [program(name), *arguments], capture_output=True, text=True, errors="replace", check=False, env=_environment()
+        [str(program(name)), *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=_environment(),
     )
     if done.returncode != 0:
         raise UserError(f"{arguments[-1]} is damaged: {_reason(done.stderr.splitlines())}")

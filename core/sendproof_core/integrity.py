@@ -12,6 +12,9 @@ from sendproof_core.backups import Show
 from sendproof_core.database import Database
 from sendproof_core.schema import Base
 
+# Between partitions: what is of another day may have gone before, and readers take it for not known.
+_MAY_BE_GONE = {"queue_files.message_id", "attempts.delivery_id"}
+
 
 def problems(database: Database, show: Show) -> Sequence[str]:
     """What does not fit, in words; every table is read. Of one moment, also while others write."""
@@ -25,6 +28,8 @@ def problems(database: Database, show: Show) -> Sequence[str]:
         for number, table in enumerate(tables):
             show(number, len(tables), table.name)
             for key in sorted(table.foreign_keys, key=lambda key: key.parent.name):
+                if f"{table.name}.{key.parent.name}" in _MAY_BE_GONE and session.get_bind().dialect.name != "sqlite":
+                    continue
                 orphans = _orphans(session, key)
                 if orphans:
                     target = key.column.table.name

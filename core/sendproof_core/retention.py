@@ -7,6 +7,7 @@ On PostgreSQL a day goes by dropping its partitions, unless something in it is n
 SQLite, go row by row. Every transaction is short: mail flows meanwhile, and whoever ends this may begin it again.
 """
 
+import contextlib
 import datetime as dt
 import functools
 import time
@@ -45,6 +46,8 @@ _STEP = 500
 _LOCK_SECONDS = 2
 _TRIES = 30
 _PAUSE_SECONDS = 1.0
+# Who waits for SQLite's lock looks again after a tenth of a second at the latest.
+_OTHERS_SECONDS = 0.11
 
 Tell = Callable[[int], None]
 
@@ -147,7 +150,7 @@ def _forget_entries(database: Database, limit: int, kept: Kept, done: Done, tell
     first_kept = record_days.first_message_id(limit)
     entries = select(SearchEntry.id, SearchEntry.message_id).where(SearchEntry.id < end)
     while True:
-        with database.writing_connection() as connection:
+        with _turn(database, after_another=last >= 0) as connection:
             rows = connection.execute(entries.where(SearchEntry.id > last).order_by(SearchEntry.id).limit(_STEP)).all()
             past = [
                 row.id for row in rows
@@ -183,7 +186,7 @@ def _forget_messages(database: Database, limit: int, kept: Kept, done: Done, tel
     last, end = uuid.UUID(int=0), record_days.first_message_id(limit)
     old = select(Message.id).where(Message.id < end).order_by(Message.id).limit(_STEP)
     while True:
-        with database.writing_connection() as connection:
+        with _turn(database, after_another=last.int > 0) as connection:
             ids = connection.scalars(old.where(Message.id >= last)).all()
             past = [one for one in ids if one not in kept.messages]
             if past:
@@ -200,7 +203,7 @@ def _forget_files(database: Database, limit: int, kept: Kept, done: Done, tell: 
     """Those that no message went with."""
     last = -1
     while True:
-        with database.writing_connection() as connection:
+        with _turn(database, after_another=last >= 0) as connection:
             old = select(QueueFile.id).where(QueueFile.id > last, is_old(connection, limit))
             ids = connection.scalars(old.order_by(QueueFile.id).limit(_STEP)).all()
             past = [one for one in ids if one not in kept.files]
@@ -209,6 +212,15 @@ def _forget_files(database: Database, limit: int, kept: Kept, done: Done, tell: 
         if len(ids) < _STEP:
             return
         last = ids[-1]
+
+
+@contextlib.contextmanager
+def _turn(database: Database, *, after_another: bool) -> Iterator[Connection]:
+    """A transaction. SQLite's lock goes to whoever happens to ask: after one of ours, others get time to."""
+    if after_another and database.engine.dialect.name == "sqlite":
+        time.sleep(_OTHERS_SECONDS)
+    with database.writing_connection() as connection:
+        yield connection
 
 
 def _delete_files(connection: Connection, file_ids: Sequence[int], done: Done) -> None:
@@ -243,11 +255,12 @@ def _forget_rest(database: Database, limit: int, done: Done, tell: Tell) -> None
     end = record_days.begin_of(limit)
     for row_id, at in _MOMENTS:
         table = row_id.class_.__tablename__
-        gone = _STEP
+        gone, is_first = _STEP, True
         while gone == _STEP:
-            with database.writing_connection() as connection:
+            with _turn(database, after_another=not is_first) as connection:
                 ids = connection.scalars(select(row_id).where(at < end).limit(_STEP)).all()
                 gone = connection.execute(delete(row_id.class_).where(row_id.in_(ids), at < end)).rowcount if ids else 0
+            is_first = False
             done.deleted(table, gone)
             tell(gone)
 

@@ -41,6 +41,7 @@ from sendproof_logparser.store import DatabaseAway
 STEP = 100
 # Where nothing else is to be done.
 LARGE_STEP = 500
+_THINKING_SECONDS = 120
 _log = logging.getLogger(__name__)
 
 
@@ -143,6 +144,8 @@ def count_open(session: Session) -> int:
 def _is_our_turn(session: Session) -> bool:
     if session.get_bind().dialect.name == "sqlite":  # has one writer
         return True
+    # Messages to thousands of recipients are thought about between two statements for longer than a session may idle.
+    session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{_THINKING_SECONDS}s'"))
     return bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('sendproof-derive'))")))
 
 

@@ -212,7 +212,7 @@ def _lock(session: Session, hosts: Iterable[str]) -> None:
 def _write(session: Session, link: Link) -> None:
     child, first = link.child, link.sent[0]
     if child.parent_host is None:
-        session.execute(
+        made = session.connection().execute(
             update(QueueFile)
             .where(QueueFile.id == child.file_id, QueueFile.message_id.is_(None), _may_be_linked())
             .values(
@@ -222,6 +222,8 @@ def _write(session: Session, link: Link) -> None:
                 link_evidence=LinkEvidence.RELAYED_AS.value,
             )
         )
+        if not made.rowcount:  # while we waited for the lock, another link was made, or a journal has named it
+            return
     # "Delivered" was said of the edge, before its log was read.
     for one in link.sent:
         session.execute(

@@ -184,7 +184,9 @@ class Store:
         try:
             with self._database.writing_connection() as connection:
                 yield connection
-        except (OperationalError, InterfaceError) as error:
+        except DBAPIError as error:
+            if not _is_away(error):
+                raise
             raise DatabaseAway(str(error.orig)) from error
 
     @contextlib.contextmanager
@@ -211,7 +213,9 @@ class Store:
         try:
             with self._database.reading() as session:
                 return log_health.count_open(session, self._host)
-        except (OperationalError, InterfaceError) as error:
+        except DBAPIError as error:
+            if not _is_away(error):
+                raise
             raise DatabaseAway(str(error.orig)) from error
 
     def _write(self, batch: Batch, *, line_by_line: bool) -> Written:

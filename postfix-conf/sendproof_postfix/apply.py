@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sendproof_core.errors import UserError
-from sendproof_postfix import files, plan, postconf, wanted
+from sendproof_postfix import files, plan, postconf, steps, wanted
 from sendproof_postfix.files import Target
 from sendproof_postfix.plan import MAIN, MASTER, Instance, Plan
-from sendproof_postfix.state import Original
+from sendproof_postfix.state import Original, State
 
 _DOVECOT = "dovecot-sendproof.service"
+# Not `hold`: what the operator keeps there, he keeps.
+_QUEUES = ("incoming", "active", "deferred")
 # In this order: nothing names a file that is gone.
 _TAKEN_BACK = (MAIN, MASTER, wanted.SPLIT_FILE)
 
@@ -38,6 +40,8 @@ class Done:
     notes: tuple[str, ...]
     plan: Plan | None = None
     reloaded: bool = False
+    # By `revert`: every file is what it was, and nothing of ours is in them.
+    as_it_was: bool = False
 
 
 def apply(instance: Instance, *, reload: bool = True) -> Done:
@@ -57,7 +61,7 @@ def apply(instance: Instance, *, reload: bool = True) -> Done:
         state = instance.states.load(instance.config_directory)
         notes = list(found.notes)
         if found.changes and found.uses_dovecot and reload:
-            notes += _tell_dovecot(instance)
+            notes += _tell_dovecot(instance.settings.dovecot_config)
         reloaded = False
         if reload and state and not state.settled:
             reloaded = _reload(instance.config_directory)
@@ -81,26 +85,32 @@ def revert(instance: Instance, *, reload: bool = True) -> Done:
             states.forget(directory)  # what was kept for an apply that was killed before it began
             return Done(False, ())
         without = plan.base(instance, work)
-        if without.notes:
-            postconf.check(plan.copied(work / "result", without.contents))
+        notes = list(without.notes)
+        result = plan.copied(work / "result", without.contents)
+        if notes:
+            postconf.check(result)
+        # Also of an edit that a later `apply` took for the operator's own.
+        left = postconf.read(result)
+        notes += steps.still_named(plan.parts(instance, state, left), left)
+        as_it_was = not notes
         targets = []
         for name in _TAKEN_BACK:
             path, content = directory / name, without.contents[name]
             if content != files.content(path):
                 kept = state.originals[name] == without.originals[name]
                 targets.append(Target(path, content, without.originals[name].attributes if kept else None))
-        dovecot = plan.dovecot_target(instance, None)
-        if state.sasl_socket and files.content(dovecot.path) != dovecot.content:
-            targets.append(dovecot)
+        dovecot = state.dovecot_config or instance.settings.dovecot_config
+        if state.sasl_socket:
+            targets += _without_dovecot(instance, dovecot, notes)
+        notes += _of_the_queue(directory, state)
         files.replace(targets)
-        notes = list(without.notes)
         try:
             reloaded = reload and _reload(directory)
         finally:
             states.forget(directory)
         if reload and state.sasl_socket:
-            notes += _tell_dovecot(instance)
-        return Done(True, tuple(notes), None, reloaded)
+            notes += _tell_dovecot(dovecot)
+        return Done(True, tuple(notes), None, reloaded, as_it_was)
 
 
 def difference(found: Plan) -> list[tuple[Path, bytes, bytes]]:
@@ -139,9 +149,34 @@ def _reload(directory: Path) -> bool:
     return True
 
 
-def _tell_dovecot(instance: Instance) -> list[str]:
+def _without_dovecot(instance: Instance, path: Path, notes: list[str]) -> list[Target]:
+    """Our Dovecot's file with the sockets of the other instances; what somebody else put in its place stays."""
+    if not plan.is_our_dovecots(path):
+        if path.exists():
+            notes.append(f"{path} is not Sendproof's any more, and stays as it is.")
+        return []
+    others = instance.states.others(instance.config_directory)
+    sockets = [one.sasl_socket for one in others if one.dovecot_config in (None, path)]
+    target = plan.dovecot_target(instance, path, sockets)
+    return [target] if target.content != files.content(path) else []
+
+
+def _of_the_queue(directory: Path, state: State) -> list[str]:
+    """What to do with mail that waits for a transport of ours, which is gone now."""
+    if f"{wanted.SPLIT_FILE}/unix" not in {step.key for step in state.steps if isinstance(step, steps.SetService)}:
+        return []
+    queue = Path(postconf.queue_directory(directory))
+    if not any(path.is_file() for name in _QUEUES for path in (queue / name).rglob("*")):
+        return []
+    return [
+        f"Mail in the queue may wait for {wanted.SPLIT_FILE}, which is gone: "
+        f"`postsuper -c {directory} -r ALL {' '.join(_QUEUES)}` has it sent as it is, within a minute or so."
+    ]
+
+
+def _tell_dovecot(path: Path) -> list[str]:
     """Start, restart or stop our Dovecot where systemd has its unit; else say that somebody must."""
-    wanted_now = instance.settings.dovecot_config.exists()
+    wanted_now = plan.is_our_dovecots(path)
     if Path("/run/systemd/system").is_dir():
         known = subprocess.run(["systemctl", "cat", _DOVECOT], capture_output=True, check=False).returncode == 0
         if known:
@@ -151,7 +186,7 @@ def _tell_dovecot(instance: Instance) -> list[str]:
                 return []
             return [f"`systemctl {verb} {_DOVECOT}` fails: {done.stderr.strip()}"]
     if wanted_now:
-        return [f"Dovecot must be started anew with {instance.settings.dovecot_config}: it checks the passwords."]
+        return [f"Dovecot must be started anew with {path}: it checks the passwords."]
     return []
 
 

@@ -5,6 +5,7 @@ That Postfix serves what is in the file is proved by the doctor's own message.
 
 import datetime as dt
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from sendproof_core import health, health_words
 from sendproof_core.health import Grade
 from sendproof_core.settings import SiteSettings, SubmissionSettings
+from sendproof_postfix.check_milter import our_uses
 from sendproof_postfix.check_record import SEVERITIES
 from sendproof_postfix.configuration import Service
 from sendproof_postfix.doctor import CannotLook, Finding, Verdicts
@@ -23,11 +25,12 @@ from sendproof_postfix.doctor_postfix import PostfixConfiguration
 from sendproof_postfix.doctor_subject import Subject, owner_and_mode
 
 _LARGEST = 1_000_000
+_LABEL = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A certificate file and its key's; one may be the other. ``names``: one of them must be in it."""
+    """A certificate file and its key's; one may be the other. ``names``: one must be in it; none: not known here."""
 
     certificate: Path
     key: Path | None
@@ -57,30 +60,64 @@ def _of_submission(subject: Subject) -> Iterator[Pair]:
         services = postfix.submission_services()
     except CannotLook:  # the checks of Postfix say so
         return
-    names = [postfix.value("myhostname")]
-    if subject.has("site") or subject.has("submission"):
-        names = [_submission_host(subject), *names]
-    for service in services:
-        if files := certificate_files(postfix, service):
-            yield Pair(*files, tuple(names))
+    entered, own = _submission_host(subject), postfix.value("myhostname")
+    # Other services where people may sign in (port 25, often) have a name that other servers know. Ours come first: a
+    # certificate of both is judged once.
+    ours = [service for service in services if our_uses(subject, service)]
+    for service in [*ours, *(one for one in services if one not in ours)]:
+        names = (entered,) if entered and service in ours else (entered or own, own)
+        for files in certificate_files(postfix, service):
+            yield Pair(*files, names)
 
 
-def certificate_files(postfix: PostfixConfiguration, service: Service) -> tuple[Path, Path | None] | None:
-    """Certificate and key of a service; None: it has none."""
+def certificate_files(postfix: PostfixConfiguration, service: Service) -> tuple[tuple[Path, Path], ...]:
+    """Certificates and their keys, of each kind of key that a service has (TLS_README); none: it has no certificate."""
     chain = postfix.value("smtpd_tls_chain_files", service).replace(",", " ").split()
-    if chain:  # each file holds a key, and then its certificates
-        return Path(chain[0]), Path(chain[0])
-    certificate = postfix.value("smtpd_tls_cert_file", service)
-    if certificate in ("", "none"):
-        return None
-    key = postfix.value("smtpd_tls_key_file", service)
-    return Path(certificate), Path(key) if key else Path(certificate)
+    if chain:  # all others are not looked at then: postconf(5)
+        return _in_chain([Path(name) for name in chain])
+    found = []
+    for kind in ("", "ec"):
+        certificate = postfix.value(f"smtpd_tls_{kind}cert_file", service)
+        if certificate not in ("", "none"):
+            key = postfix.value(f"smtpd_tls_{kind}key_file", service)
+            found.append((Path(certificate), Path(key or certificate)))
+    return tuple(found)
 
 
-def _submission_host(subject: Subject) -> str:
-    """What people enter in their mail program."""
+def _in_chain(files: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
+    """A key and then its certificates, the next key and so on; a key may be in a file of its own, before the chain."""
+    found: list[tuple[Path, Path]] = []
+    key: Path | None = None
+    for path in files:
+        try:
+            labels = _LABEL.findall(_content(path))
+        except (FileNotFoundError, IsADirectoryError):
+            found.append((path, path))
+            continue
+        for label in labels:
+            if label.endswith(b"PRIVATE KEY"):
+                key = path
+            elif label == b"CERTIFICATE" and key is not None:
+                found.append((path, key))
+                key = None
+    # What has no pair is no chain: the first file is judged as if it were both.
+    return tuple(dict.fromkeys(found)) or ((files[0], files[0]),)
+
+
+def first_certificate(path: Path) -> x509.Certificate:
+    """The certificate that a server shows which has this file: the first one.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds none.
+    """
+    return x509.load_pem_x509_certificate(_content(path))
+
+
+def _submission_host(subject: Subject) -> str | None:
+    """What people enter in their mail program; None: the settings do not say."""
     named = subject.file.table(SubmissionSettings).host
-    return named or urlsplit(subject.text("site", "url")).hostname or subject.host
+    return named or urlsplit(subject.text("site", "url")).hostname
 
 
 def _of_site(subject: Subject) -> Iterator[Pair]:
@@ -102,7 +139,7 @@ def _judge(pair: Pair, now: dt.datetime, verdicts: Verdicts) -> Iterator[Finding
     yield Finding(
         verdicts.check, SEVERITIES[reading.grade], health_words.sentence(reading), health_words.advice(reading)
     )
-    certificate = x509.load_pem_x509_certificate(_content(pair.certificate))
+    certificate = first_certificate(pair.certificate)
     if pair.names:
         yield from judge_names(pair.certificate, names_in(certificate), pair.names, verdicts)
     if pair.key is not None:

@@ -50,9 +50,7 @@ def _postgresql(database: Database, subject: Subject, verdicts: Verdicts) -> Ite
         if not missing or missing[0] > record_days.day_number(now) + 1:
             yield judge_days(missing, is_partitioned=bool(there), verdicts=verdicts)
     with database.reading() as session:
-        used = int(session.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")))
-        most = int(session.scalar(text("SELECT current_setting('max_connections')::int")))
-        yield from judge_connections(used, most, verdicts)
+        yield from judge_connections(*connections(session), verdicts)
         if database.roles is not None:
             yield judge_grants(_lacking(session, database.roles), verdicts)
     if database.roles is not None:
@@ -70,6 +68,13 @@ def judge_days(missing: Sequence[int], *, is_partitioned: bool, verdicts: Verdic
         return verdicts.ok("today and the next two weeks have their day partitions.")
     said = f"days without a partition, of today and the next two weeks: {len(missing)}."
     return verdicts.warning(said, remedy) if len(missing) > 1 else verdicts.note(said, remedy)
+
+
+def connections(session: Session) -> tuple[int, int]:
+    """How many connections PostgreSQL has, of all roles, and how many it can have."""
+    # pg_stat_activity hides from a role what the connections of others are.
+    used = session.scalar(text("SELECT coalesce(sum(numbackends), 0)::int FROM pg_stat_database"))
+    return int(used), int(session.scalar(text("SELECT current_setting('max_connections')::int")))
 
 
 def judge_connections(used: int, most: int, verdicts: Verdicts) -> Iterator[Finding]:

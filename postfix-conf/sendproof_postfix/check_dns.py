@@ -5,6 +5,7 @@
 
 import ipaddress
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from sendproof_postfix.doctor_subject import Subject
 # Of customers' domains that are looked at now; the timer of `sendproof domain check --all` looks at all.
 _LOOKED_AT = 20
 _SHOWN = 5
+_LONGEST_SECONDS = 25.0
 _SIGNING = (KeyState.ACTIVE, KeyState.RETIRING)
 # Documentation addresses (RFC 5737, RFC 3849): nothing is sent there, the kernel only says what it would send from.
 _FAR = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
@@ -41,24 +43,31 @@ class KeySeen:
     verdict: Verdict
 
 
-def look_at_keys(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
-    """The keys that sign."""
+def look_at_keys(
+    subject: Subject, verdicts: Verdicts, monotonic_seconds: Callable[[], float] = time.monotonic
+) -> Iterator[Finding]:
+    """The keys that sign, yours first."""
+    begun = monotonic_seconds()
     with subject.database.reading() as session:
         everything = [own for own in domain_directory.everything(session) if own.is_proved and _signing(own)]
     providers = [own for own in everything if own.account_id is None]
     customers = [own for own in everything if own.account_id is not None]
     setup = domain_review.setup_of(subject.dns)
-    looked_at = [*providers, *customers[:_LOOKED_AT]]
     seen: list[KeySeen] = []
-    for number, own in enumerate(looked_at):
+    number = 0
+    for own in [*providers, *customers[:_LOOKED_AT]]:
         # What is silent for one is likely to be silent for the next: not every one waits its whole time.
         if number >= 2 and all(one.verdict is Verdict.UNKNOWN for one in seen):
             break
+        # Each may take [dns] timeout_seconds: what was found is to be said before this check's own time is over.
+        if number and monotonic_seconds() - begun > _LONGEST_SECONDS:
+            break
         seen += keys_seen(own, setup, Questions(subject.dns).ask)
+        number += 1
     yield from judge_keys(seen, verdicts)
-    if len(customers) > _LOOKED_AT:
+    if number < len(everything):
         yield verdicts.note(
-            f"customers' domains that were not looked at now: {len(customers) - _LOOKED_AT}.",
+            f"domains whose keys were not looked at now: {len(everything) - number}.",
             "`sendproof domain check --all` looks at all of them.",
         )
 
@@ -115,6 +124,9 @@ def judge_keys(seen: Sequence[KeySeen], verdicts: Verdicts) -> Iterator[Finding]
 def look_at_names(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
     """PTR, HELO and addresses of what we send from."""
     postfix = subject.postfix
+    relay = postfix.value("relayhost")
+    if relay:
+        raise CannotLook(f"mail leaves through {relay}: what receivers see are that server's names.")
     helo = postfix.value("smtp_helo_name") or postfix.value("myhostname")
     addresses = sending_addresses(postfix)
     if not addresses:
@@ -176,7 +188,13 @@ def judge_helo(helo: str, answers: tuple[Answer, Answer], addresses: Sequence[st
         if not all(answer.is_known for answer in answers):
             return verdicts.warning(f"DNS did not say whether {helo}, our name in HELO, exists.", "Try again.")
         return verdicts.error(f"we greet other servers as {helo}, which has no address in DNS.", remedy)
-    if not any(_has(answer, address) for answer in answers for address in addresses):
+    matching = [address for address in addresses if any(_has(answer, address) for answer in answers)]
+    if matching and not any(_is_public(address) for address in matching):
+        return verdicts.note(
+            f"we greet other servers as {helo}, which is {matching[0]} here, not public: what they find is not known.",
+            "Look the name up from outside: it is to lead to the address that mail comes from.",
+        )
+    if not matching:
         return verdicts.note(
             f"we greet other servers as {helo}, whose address in DNS is none that we send from.",
             "Fine behind a translation of addresses (NAT); else point the name to the address that mail comes from.",
@@ -186,20 +204,24 @@ def judge_helo(helo: str, answers: tuple[Answer, Answer], addresses: Sequence[st
 
 def judge_address(address: str, names: Names, verdicts: Verdicts) -> Finding:
     """An address that we send from: large providers want a PTR record whose name leads back."""
-    is_public = ipaddress.ip_address(address.partition("%")[0]).is_global
-    if names.leads_back:
-        return verdicts.ok(f"{address} is {names.leads_back[0]} in DNS, forwards and backwards.")
-    if not is_public:
+    # Before all else: a name server of ours may have names for addresses that nobody else sees.
+    if not _is_public(address):
         return verdicts.note(
             f"mail leaves from {address}, which is not public: what receivers see is not known here.",
             "Look up the PTR record of the public address, and name it in smtp_bind_address if this machine has it.",
         )
+    if names.leads_back:
+        return verdicts.ok(f"{address} is {names.leads_back[0]} in DNS, forwards and backwards.")
     if names.ptr.presence is Presence.UNKNOWN or (names.ptr.values and not names.is_known):
         return verdicts.warning(f"DNS did not answer what {address} is called.", "Try again; look at [dns] servers.")
     remedy = "Ask whoever gave you the address for a PTR record: many servers refuse mail without it."
     if not names.ptr.values:
         return verdicts.error(f"{address} has no name in DNS (no PTR record).", remedy)
     return verdicts.error(f"{address} is called {names.ptr.values[0]}, which does not lead back to it.", remedy)
+
+
+def _is_public(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_global
 
 
 def _has(answer: Answer, address: str) -> bool:

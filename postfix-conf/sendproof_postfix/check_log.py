@@ -8,7 +8,7 @@ import enum
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ _SECONDS = 10.0
 _LINES_OF_A_MESSAGE = 60
 # As a daemon of old, or where systemd starts it (its unit takes the journal's syslog socket).
 _RSYSLOG_RUNS = ("run/rsyslogd.pid", "run/systemd/journal/syslog")
-_POSTFIX_UNITS = ("postfix@-.service", "postfix.service")
 
 
 class Way(enum.StrEnum):
@@ -88,7 +87,7 @@ def look_at_limits(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
     """Whether lines are thrown away when there are many."""
     _readers(subject)
     facts = gather(subject.postfix)
-    units = _cat_units() if facts.by_journal else ""
+    units = unit_settings(subject.postfix.value("multi_instance_name"), _cat_unit) if facts.by_journal else ""
     journald = _cat_journald() if facts.by_journal else ""
     yield judge_limits(facts, journald, units, verdicts)
 
@@ -212,7 +211,7 @@ def gather(postfix: PostfixConfiguration, root: Path = Path("/")) -> LogFacts:
 
 
 def judge_limits(facts: LogFacts, journald: str, units: str, verdicts: Verdicts) -> Finding:
-    """What is thrown away. ``journald``: journald.conf with its drop-ins; ``units``: Postfix's units with theirs."""
+    """What is thrown away. ``journald``: journald.conf with its drop-ins; ``units``: Postfix's unit with its own."""
     if facts.way is Way.POSTFIX:
         return verdicts.ok("Postfix writes its log itself: nothing is thrown away on the way.")
     limits = check_log_limits.rsyslog_limits(facts.rsyslog)
@@ -246,7 +245,7 @@ def _limited(name: str, limit: Limit, verdicts: Verdicts) -> Finding:
 
 
 def _is_unlimited(units: str) -> bool:
-    """Whether Postfix's units are free of journald's limit (systemd.exec(5)): the last word counts."""
+    """Whether Postfix's unit is free of journald's limit (systemd.exec(5)): the last word counts."""
     found = re.findall(r"^\s*LogRateLimitInterval(?:Sec)?\s*=\s*(\S*)\s*$", units, re.MULTILINE)
     return bool(found) and check_log_limits.span_seconds(found[-1]) == 0
 
@@ -271,9 +270,18 @@ def _cat_journald() -> str:
         return ""
 
 
-def _cat_units() -> str:
+def unit_settings(instance: str, cat: Callable[[str], str]) -> str:
+    """The unit that runs an instance of Postfix (``multi_instance_name``), with its drop-ins; empty: none is known.
+
+    ``cat``: what `systemctl cat` prints of a unit.
+    """
+    # Debian 12 runs each instance in a unit of its own; the limits of the one that starts them all say nothing.
+    return cat(f"postfix@{instance or '-'}.service") or cat("postfix.service")
+
+
+def _cat_unit(name: str) -> str:
     try:
-        return run("systemctl", "cat", *_POSTFIX_UNITS, seconds=_SECONDS).stdout
+        return run("systemctl", "cat", name, seconds=_SECONDS).stdout
     except CannotLook:
         return ""
 

@@ -8,11 +8,12 @@ import smtplib
 import ssl
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 
 import dns.name
+from cryptography.hazmat.primitives import serialization
 
 from sendproof_core import plans, transcript_queries
 from sendproof_core.domain_check import Questions
@@ -22,7 +23,7 @@ from sendproof_core.states import RecipientState
 from sendproof_core.transcript_story import tell_all
 from sendproof_core.transcript_text import render
 from sendproof_core.transcripts import RecipientView, Transcript
-from sendproof_postfix import check_mail_route
+from sendproof_postfix import check_certificates, check_mail_route
 from sendproof_postfix.check_mail_route import Door, Sender
 from sendproof_postfix.doctor import CannotLook, Finding, Severity, Verdicts
 from sendproof_postfix.doctor_subject import Subject
@@ -40,13 +41,17 @@ class _Refused(Exception):
     """What the server said, or why there was no conversation. Never what it answered to a password."""
 
 
+class _OtherCertificate(Exception):
+    """The server shows a certificate that is in none of its files."""
+
+
 def look(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
     """Submit, wait, judge."""
     wanted = subject.mail
     if wanted is None:
         raise CannotLook("no mail was sent, as you wished.")
     postfix = subject.postfix
-    door = check_mail_route.door(postfix)
+    door = check_mail_route.door(subject)
     to = check_mail_route.recipient(wanted, postfix)
     database = subject.database
     with check_mail_route.sender(subject, wanted) as sender:
@@ -54,10 +59,11 @@ def look(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
         subject.said(f"submitting a mail to {to} at {door.host}:{door.port}")
         try:
             _submit(door, sender, mail)
-        except ssl.SSLCertVerificationError as error:
+        except _OtherCertificate:
+            files = " or ".join(map(str, door.certificates))
             yield verdicts.error(
-                f"{door.service} does not show the certificate of {door.certificate} ({error.verify_message}).",
-                "`postfix reload`: a renewed certificate is read then. Look that the file holds the whole chain.",
+                f"{door.service} does not show the certificate of {files}.",
+                "`postfix reload`: a renewed certificate is read then. No password was sent.",
             )
             return
         except _Refused as error:
@@ -193,7 +199,12 @@ def _mail(sender: str, to: str, host: str, now: dt.datetime) -> EmailMessage:
 
 
 def _submit(door: Door, sender: Sender, mail: EmailMessage) -> None:
-    context = _trust(door.certificate)
+    expected = _expected(door.certificates)
+    # Certificates are compared, not verified: no name counts, and no other one of the same issuer. `check_certificates`
+    # judges names and ends.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     try:
         if door.is_wrapped:
             client: smtplib.SMTP = smtplib.SMTP_SSL(door.host, door.port, timeout=_SECONDS, context=context)
@@ -202,29 +213,24 @@ def _submit(door: Door, sender: Sender, mail: EmailMessage) -> None:
         with client:
             if not door.is_wrapped:
                 client.starttls(context=context)
+            shown = client.sock.getpeercert(binary_form=True) if isinstance(client.sock, ssl.SSLSocket) else None
+            if expected and shown not in expected:
+                raise _OtherCertificate
             client.login(sender.login, sender.password)
             client.send_message(mail)
-    except ssl.SSLCertVerificationError:
-        raise
     except (smtplib.SMTPException, OSError) as error:
         raise _Refused(_reason(error)) from None
 
 
-def _trust(certificate: Path | None) -> ssl.SSLContext:
-    """Only what is in the file that Postfix should show counts, whatever name is in it: another check judges that."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    if certificate is None:
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    try:
-        context.load_verify_locations(certificate)
-    except (OSError, ssl.SSLError):
-        raise _Refused(f"the certificate {certificate} cannot be read") from None
-    return context
+def _expected(files: Sequence[Path]) -> frozenset[bytes]:
+    """What the server should show one of, in DER form."""
+    found = set()
+    for path in files:
+        try:
+            found.add(check_certificates.first_certificate(path).public_bytes(serialization.Encoding.DER))
+        except (OSError, ValueError):
+            raise _Refused(f"the certificate {path} cannot be read") from None
+    return frozenset(found)
 
 
 def _reason(error: smtplib.SMTPException | OSError) -> str:
@@ -282,12 +288,16 @@ def _verifies(message: bytes, questions: Questions) -> bool | None:
     except ModuleNotFoundError:  # it comes with the milter
         return None
 
+    is_silent = False
+
     def key_of(name: bytes, timeout: int = 5) -> bytes | None:
+        nonlocal is_silent
         del timeout
         try:
             answer = questions.ask(dns.name.from_text(name.decode("ascii")).to_text(omit_final_dot=True), "TXT")
         except (UnicodeDecodeError, dns.name.LabelTooLong, dns.name.EmptyLabel):
             return None
+        is_silent |= not answer.is_known
         return answer.values[0].encode("utf-8") if answer.values else None
 
     count = message.partition(b"\r\n\r\n")[0].lower().count(b"\r\ndkim-signature:")
@@ -295,6 +305,8 @@ def _verifies(message: bytes, questions: Questions) -> bool | None:
     if not count:
         return None
     try:
-        return all(dkim.DKIM(message).verify(idx=index, dnsfunc=key_of) for index in range(count))
+        holds = all(dkim.DKIM(message).verify(idx=index, dnsfunc=key_of) for index in range(count))
     except (dkim.DKIMException, UserError):
-        return False
+        holds = False
+    # A key that DNS did not give is none that is missing.
+    return None if is_silent and not holds else holds

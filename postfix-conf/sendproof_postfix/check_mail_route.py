@@ -17,6 +17,7 @@ from sendproof_core.errors import UserError
 from sendproof_core.schema import Account, Credential, Domain, OwnAddress
 from sendproof_core.settings import SaslSettings
 from sendproof_postfix.check_certificates import certificate_files
+from sendproof_postfix.check_milter import our_uses
 from sendproof_postfix.configuration import Service, elements
 from sendproof_postfix.doctor import CannotLook
 from sendproof_postfix.doctor_postfix import PostfixConfiguration
@@ -31,13 +32,13 @@ _MAILBOX = "root"
 
 @dataclass(frozen=True)
 class Door:
-    """A submission service. ``certificate``: the file that it should show."""
+    """A submission service. ``certificates``: the files of which it should show one."""
 
     service: str
     host: str
     port: int
     is_wrapped: bool
-    certificate: Path | None
+    certificates: tuple[Path, ...]
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,20 +50,21 @@ class Sender:
     address: str
 
 
-def door(postfix: PostfixConfiguration) -> Door:
-    """The first service where people sign in and that asks a milter.
+def door(subject: Subject) -> Door:
+    """The first service where people sign in and that asks our milter.
 
     Raises:
         CannotLook: there is none.
     """
-    services = [one for one in postfix.submission_services() if one.kind == "inet" and postfix.milters(one)]
+    postfix = subject.postfix
+    services = [one for one in postfix.submission_services() if one.kind == "inet" and our_uses(subject, one)]
     if not services:
         raise CannotLook("no service takes submitted mail to our milter.", "Run `sendproof postfix apply`.")
     service = services[0]
     host, port = _listens(service, postfix)
-    files = certificate_files(postfix, service)
+    certificates = tuple(certificate for certificate, _ in certificate_files(postfix, service))
     wrapped = postfix.value("smtpd_tls_wrappermode", service) == "yes"
-    return Door(service.key, host, port, wrapped, files[0] if files else None)
+    return Door(service.key, host, port, wrapped, certificates)
 
 
 def _listens(service: Service, postfix: PostfixConfiguration) -> tuple[str, int]:

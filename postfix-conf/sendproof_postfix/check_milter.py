@@ -22,7 +22,7 @@ _STILL_OURS = "Run `sendproof postfix plan`; it says which setting differs."
 def look_at_order(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
     """Macros, the services that ask our milter, and what comes after it."""
     postfix = subject.postfix
-    ours = [(service, use) for service in _smtpd(postfix) for use in _our_uses(subject, service)]
+    ours = [(service, use) for service in _smtpd(postfix) for use in our_uses(subject, service)]
     submissions = postfix.submission_services()
     if not any(service in submissions for service, _ in ours):
         yield verdicts.error("no service where people sign in asks our milter.", "Run `sendproof postfix apply`.")
@@ -126,7 +126,7 @@ def look_at_answer(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
     postfix = subject.postfix
     asked: dict[str, Service] = {}
     for service in _smtpd(postfix):
-        for use in _our_uses(subject, service):
+        for use in our_uses(subject, service):
             asked.setdefault(_endpoint(use, postfix, service), service)
     for endpoint, service in asked.items():
         yield _answer(endpoint, service, subject, verdicts)
@@ -185,7 +185,7 @@ def _smtpd(postfix: PostfixConfiguration) -> list[Service]:
     return [service for service in postfix.services if service.command == "smtpd"]
 
 
-def _our_uses(subject: Subject, service: Service) -> list[MilterUse]:
+def our_uses(subject: Subject, service: Service) -> list[MilterUse]:
     """Our milter in a service's list: known by its socket, as that process sees it."""
     socket = subject.text("milter", "socket")
     postfix = subject.postfix

@@ -1,4 +1,4 @@
-"""Whether Postfix is one that we know, judges its own configuration well, and is the machine of our settings."""
+"""Whether Postfix is one that we know, runs, finds its configuration good, and is the machine of our settings."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _SHOWN = 5
 
 
 def look(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
-    """Version, `postfix check`, and the name."""
+    """Version, the name, `postfix check`, and whether it runs."""
     try:
         version, name = (subject.postfix.value(parameter) for parameter in ("mail_version", "myhostname"))
     except CannotLook as error:
@@ -26,14 +26,19 @@ def look(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
     yield judge_version(version, verdicts)
     yield from judge_name(subject.host, name, verdicts)
     if os.geteuid() != 0:
-        yield verdicts.skipped("`postfix check` was not run.", "Run as root.")
+        yield verdicts.skipped("`postfix check` and `postfix status` were not run.", "Run as root.")
         return
     try:
         words = postconf.check(subject.postfix.directory)
     except UserError as error:
         yield verdicts.error(str(error), "Mend what it names.")
-    else:
-        yield judge_words([word for word in words.split("; ") if word], verdicts)
+        return  # `postfix status` would fail by the same
+    yield judge_words([word for word in words.split("; ") if word], verdicts)
+    if not postconf.is_running(subject.postfix.directory):
+        yield verdicts.error(
+            "Postfix does not run.",
+            "`systemctl start postfix` (or `postfix start`); the mail log says why it ended.",
+        )
 
 
 def judge_version(text: str, verdicts: Verdicts) -> Finding:

@@ -2,7 +2,8 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
 from sqlalchemy import select
 
@@ -10,7 +11,9 @@ from sendproof_core import health, health_words
 from sendproof_core.health import Grade, Part
 from sendproof_core.identity import SPLIT_SERVICE
 from sendproof_core.schema import Attempt, Delivery, QueueFile, Recipient
+from sendproof_core.source_names import source_name
 from sendproof_postfix.doctor import CannotLook, Finding, Severity, Verdicts
+from sendproof_postfix.doctor_postfix import run
 from sendproof_postfix.doctor_subject import Subject
 
 _LATELY = dt.timedelta(days=7)
@@ -39,6 +42,48 @@ def look_at_reading(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
         yield verdicts.error(
             f"no log of {subject.host} was read yet.", "Start sendproof-logparser here; `[host] name` is its name."
         )
+    if sources:
+        yield from _unread(subject, {source.name for source in sources}, verdicts)
+
+
+def _unread(subject: Subject, read: Collection[str], verdicts: Verdicts) -> Iterator[Finding]:
+    for path in (*subject.paths("logparser", "maillogs"), *subject.paths("logparser", "journals")):
+        if file_source(subject.host, path) not in read and _has_content(path):
+            yield judge_unread(str(path), verdicts)
+    directory = subject.text("logparser", "journald_directory")
+    if subject.setting("logparser", "journald") is True and journald_source(subject.host, directory) not in read:
+        shown = ["--directory", directory] if directory else []
+        try:
+            said = run("journalctl", "--lines=1", "--quiet", "--no-pager", "--facility=mail", *shown)
+        except CannotLook:  # the check log-source says so
+            return
+        if said.stdout.strip():
+            yield judge_unread("the system journal", verdicts)
+
+
+def file_source(host: str, path: Path) -> str:
+    """What the logparser calls a log file or journal of the settings."""
+    return source_name(host, str(path.absolute()))
+
+
+def journald_source(host: str, directory: str) -> str:
+    """What the logparser calls the system journal. ``directory``: ``[logparser] journald_directory``."""
+    return source_name(host, f"journald:{Path(directory).absolute()}" if directory else "journald")
+
+
+def judge_unread(where: str, verdicts: Verdicts) -> Finding:
+    """A log of the settings that has lines, and of which the record has none."""
+    return verdicts.error(
+        f"nothing of {where} was read yet.",
+        "Restart sendproof-logparser: it reads its settings when it starts. `sendproof status` shows what it reads.",
+    )
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:  # the check log-source says so
+        return False
 
 
 def look_at_dialogue(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
@@ -53,18 +98,41 @@ def look_at_dialogue(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
             Attempt.attempted_at >= since,
             Attempt.status == "sent",
             Attempt.relay.not_in(("none", "local", "virtual")),
+            # To a content filter or another instance of this machine: what is told of the mail is told further on.
+            Recipient.handed_on_at.is_(None),
             QueueFile.host == subject.host,
         )
         .order_by(Attempt.id.desc())
         .limit(_LOOKED_AT)
     )
+    quiet = _quiet(subject)
     having: Counter[str] = Counter()
     lacking: Counter[str] = Counter()
     with subject.database.reading() as session:
         for service, dialogue in session.execute(sent):
-            if service.endswith("smtp") and not service.endswith(SPLIT_SERVICE):
+            if service.endswith("smtp") and not service.endswith(SPLIT_SERVICE) and (dialogue or service not in quiet):
                 (having if dialogue else lacking)[service] += 1
+    if quiet:
+        yield verdicts.note(
+            f"{', '.join(sorted(quiet))} signs in at other servers: its conversations are not logged, because the "
+            "password would stand in the log.",
+            "For transcripts with conversations, relay without a password.",
+        )
     yield judge_dialogue(having, lacking, verdicts)
+
+
+def _quiet(subject: Subject) -> frozenset[str]:
+    """What the log calls the transports whose conversation `sendproof postfix apply` does not have logged."""
+    try:
+        postfix = subject.postfix
+        transports = [service for service in postfix.services if service.command == "smtp"]
+    except CannotLook:
+        return frozenset()
+    return frozenset(
+        f"{postfix.value('syslog_name', service) or 'postfix'}/smtp"
+        for service in transports
+        if postfix.value("smtp_sasl_auth_enable", service).lower() == "yes"
+    )
 
 
 def _configured_at(subject: Subject) -> dt.datetime:

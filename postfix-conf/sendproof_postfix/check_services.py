@@ -15,7 +15,11 @@ _UNITS = {
     "web": "sendproof-web.service",
     "notices": "sendproof-notices.service",
 }
-_OTHERS = ("postfix@-.service", "dovecot-sendproof.service")
+# On Debian the first is active while its instances are (a oneshot that remains), and `systemctl stop` ends both.
+_POSTFIX = ("postfix.service", "postfix@-.service")
+_DOVECOT = "dovecot-sendproof.service"
+# As in that unit's ConditionPathExists=: `sendproof postfix apply` writes it.
+_DOVECOT_WANTS = Path("/etc/sendproof/dovecot.conf")
 _TIMERS = ("sendproof-maintain.timer", "sendproof-credentials.timer", "sendproof-domains.timer")
 _PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,SubState,NRestarts,Result"
 _MANY_RESTARTS = 5
@@ -26,16 +30,22 @@ def look(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
     if not _SYSTEMD.exists():
         raise CannotLook("systemd does not run here: whether services are started again is somebody else's business.")
     wanted = [unit for table, unit in _UNITS.items() if subject.has(table)]
-    said = run("systemctl", "show", f"--property={_PROPERTIES}", *wanted, *_OTHERS, *_TIMERS)
-    units = read(said.stdout)
+    looked_at = (*wanted, *others(), *_TIMERS)
+    units = read(run("systemctl", "show", f"--property={_PROPERTIES}", *looked_at).stdout)
     running = []
-    for unit in (*wanted, *_OTHERS, *_TIMERS):
+    for unit in looked_at:
         found = list(judge(units.get(unit, {"Id": unit}), is_wanted=unit in wanted, verdicts=verdicts))
         yield from found
         if not found and units.get(unit, {}).get("ActiveState") == "active":
             running.append(unit)
     if running:
         yield verdicts.ok(f"active: {', '.join(unit.removesuffix('.service') for unit in running)}.")
+
+
+def others(dovecot_wants: Path = _DOVECOT_WANTS) -> tuple[str, ...]:
+    """Units that may be here beside the programs'. ``dovecot_wants``: without it, our Dovecot is not started."""
+    # It is enabled on every machine that has the package.
+    return (*_POSTFIX, _DOVECOT) if dovecot_wants.exists() else _POSTFIX
 
 
 def read(text: str) -> dict[str, Mapping[str, str]]:

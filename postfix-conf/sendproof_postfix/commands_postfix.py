@@ -107,7 +107,7 @@ def revert(context: Context, config_dir: Path | None, as_json: bool, reload: boo
         click.echo("nothing to do: nothing of Sendproof's is in place.")
     else:
         click.echo(
-            "Postfix's configuration is as it was." if not done.notes else "Sendproof's settings are taken back."
+            "Postfix's configuration is as it was." if done.as_it_was else "Sendproof's settings are taken back."
         )
 
 

@@ -17,6 +17,22 @@ from sendproof_postfix.wanted import PREFIX, RESUBMIT_LOG_NAME, Parameter, Wante
 _TLS_LEVELS = ("smtp_tls_security_level", "smtp_use_tls", "smtp_enforce_tls")
 _CERTIFICATES = ("smtpd_tls_cert_file", "smtpd_tls_chain_files", "smtpd_tls_eccert_file")
 _RESTRICTIONS = ("client", "helo", "sender", "relay", "recipient")
+# What cleanup(8) does not do where smtpd says no_address_mappings.
+_MAPPINGS = (
+    "canonical_maps",
+    "sender_canonical_maps",
+    "recipient_canonical_maps",
+    "virtual_alias_maps",
+    "masquerade_domains",
+    "always_bcc",
+    "sender_bcc_maps",
+    "recipient_bcc_maps",
+)
+_NO_MAPPING = "copies for single recipients do not pass what maps addresses later"
+# Of main.cf, what our own submission services do without.
+_WITHOUT = ("smtpd_milters", "smtpd_sender_restrictions", "smtpd_recipient_restrictions")
+# What makes smtp(8) log the conversation, or belongs to that.
+_DIALOGUE = frozenset({"debug_peer_list", "debug_peer_level", "smtp_tls_session_cache_database"})
 _SUBMISSIONS = {"submission": "submission_port", "submissions": "submissions_port"}
 
 
@@ -35,12 +51,14 @@ class Conflict:
 class Surroundings:
     """What the configuration itself does not say.
 
-    ``ports``: numbers of the names of services(5) that are used; ``taken``: ports on which another program listens;
-    ``socket_in_queue``: the milter's socket lies in the queue directory, which is where a chroot is.
+    ``ports``: numbers of the names of services(5) that are used; ``taken``: ports that are not free, and why;
+    ``socket_in_queue``: the milter's socket lies in the queue directory, which is where a chroot is;
+    ``dovecot_version``: what Dovecot says of itself, empty if it is not there.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)
-    taken: frozenset[str] = frozenset()
+    taken: Mapping[str, str] = field(default_factory=dict)
+    dovecot_version: str = ""
     socket_in_queue: bool = True
     milter_socket: str = ""
     queue_directory: str = ""
@@ -81,6 +99,7 @@ class _Deciding:
         self._conflicts: list[Conflict] = []
         self._cleanups: set[str] = set()
         self._uses_dovecot = False
+        self._adds_submission = False
         self._chroot = versions.chroot_by_default(found.expanded.get("compatibility_level", "0"))
 
     def decision(self) -> Decision:
@@ -135,8 +154,8 @@ class _Deciding:
             if other.options.get("syslog_name") != RESUBMIT_LOG_NAME:
                 self._conflict(setting, other.key, "a port of its own", f"{other.key} of master.cf is there.")
                 return False
-        if service.name in self._around.taken:
-            self._conflict(setting, service.name, "a free port", "another program listens there.")
+        if whose := self._around.taken.get(service.name):
+            self._conflict(setting, service.name, "a free port", whose)
             return False
         protocols = elements(self._found.expanded.get("inet_protocols", "all"))
         if service.name.startswith("127.") and protocols and not {"all", "ipv4"} & set(protocols):
@@ -174,7 +193,7 @@ class _Deciding:
         if "no_milters" in overrides:
             kept = ",".join(one for one in overrides if one != "no_milters")
             service = service.with_option("receive_override_options", kept)
-        self._uses_dovecot = True
+        self._uses_dovecot = self._adds_submission = True
         self._own(service, reason)
 
     # Services of the operator's
@@ -241,8 +260,16 @@ class _Deciding:
             value = self._found.value(service, name)
             if value:
                 self._conflict(f"{where}{name}", value, "", f"with it the milter does not see the mail. {other_port}")
-        if "no_milters" in elements(self._found.value(service, "receive_override_options")):
+        overrides = elements(self._found.value(service, "receive_override_options"))
+        if "no_milters" in overrides:
             self._conflict(f"{where}receive_override_options", "no_milters", "without no_milters", other_port)
+        if "no_address_mappings" in overrides and (mappings := self._mappings()):
+            self._conflict(
+                f"{where}receive_override_options",
+                "no_address_mappings",
+                "without no_address_mappings",
+                f"{_NO_MAPPING}; {mappings} would have no effect. {other_port}",
+            )
         if service.chrooted(self._chroot) and not self._around.socket_in_queue:
             self._conflict(
                 "[milter] socket",
@@ -303,8 +330,16 @@ class _Deciding:
             why = "it is named in [postfix] transports, and only smtp(8) logs the SMTP conversation."
             self._conflict(f"{name}/unix", service.command, "smtp", why, fatal=False)
         else:
+            signs_in = self._found.value(service, "smtp_sasl_auth_enable").lower() == "yes"
+            if signs_in:
+                why = (
+                    "its conversation is not logged, because the password would stand in the mail log; transcripts "
+                    "show its results without the conversation."
+                )
+                self._conflict(f"{service.key}/smtp_sasl_auth_enable", "yes", "no", why, fatal=False)
             for parameter in self._wanted.outgoing:
-                self._outgoing(service, parameter)
+                if not (signs_in and parameter.name in _DIALOGUE):
+                    self._outgoing(service, parameter)
 
     def _outgoing(self, service: Service, parameter: Parameter) -> None:
         name = parameter.name
@@ -320,6 +355,9 @@ class _Deciding:
         elif here not in (None, parameter.value):
             self._conflict(f"{service.key}/{name}", here or "", parameter.value, parameter.reason, fatal=False)
 
+    def _mappings(self) -> str:
+        return ", ".join(name for name in _MAPPINGS if self._found.expanded.get(name))
+
     def _rest(self) -> None:
         expanded = self._found.expanded
         reasons = {
@@ -328,9 +366,18 @@ class _Deciding:
             "smtpd_proxy_filter": "mail of our own submission services does not pass it.",
             "master_service_disable": "see that it does not switch our services off.",
         }
+        if self._adds_submission:
+            reasons |= dict.fromkeys(_WITHOUT, reasons["smtpd_proxy_filter"])
         for name, why in reasons.items():
             if expanded.get(name):
                 self._conflict(name, expanded[name], "", why, fatal=False)
+        overrides = elements(expanded.get("receive_override_options", ""))
+        if self._adds_submission and "no_address_mappings" in overrides and (mappings := self._mappings()):
+            why = f"{_NO_MAPPING}; for mail of our own submission services {mappings} would have no effect."
+            self._conflict("receive_override_options", "no_address_mappings", "", why, fatal=False)
+        if self._uses_dovecot and not versions.reads_our_dovecot(self._around.dovecot_version):
+            why = "the configuration that is written for our Dovecot is for 2.3; others do not read it."
+            self._conflict("dovecot", self._around.dovecot_version, "2.3", why)
         if expanded.get("smtp_tls_connection_reuse") == "yes":
             why = "tlsproxy(8) keeps connections: transcripts show parts of a connection that is used again."
             self._conflict("smtp_tls_connection_reuse", "yes", "no", why, fatal=False)

@@ -39,7 +39,8 @@ CHECKS: tuple[Check[Subject], ...] = (
     Check("database", check_database.look),
     Check("snapshot", check_snapshot.look),
     Check("dkim", check_dns.look_at_keys, limit_seconds=60.0),
-    Check("names", check_dns.look_at_names),
+    # Both ask DNS, where each question has its time ([dns] timeout_seconds, 30 at the most).
+    Check("names", check_dns.look_at_names, limit_seconds=60.0),
     Check("certificates", check_certificates.look),
     Check("disk", check_disk.look),
     Check("secrets", check_secrets.look),

@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from sendproof_postfix.state import Original, State, StateFolder
 MAIN, MASTER = "main.cf", "master.cf"
 # Postfix's own files, in the order in which they are replaced: what main.cf names is there before.
 EDITED = (MASTER, MAIN)
-DOVECOT_MARK = b"# Sendproof's Dovecot"
+_DOVECOT_MARK = b"# Sendproof's Dovecot"
 _NO_LONGER = "No longer needed."
 # Of inet_interfaces; the rest are addresses and names of hosts (postconf(5)).
-_WORDS = {"all": "0.0.0.0", "loopback-only": "127.0.0.1"}  # noqa: S104 - asked, not served
+_WORDS = {"all": "0.0.0.0", "loopback-only": "127.0.0.1", "localhost": "127.0.0.1"}  # noqa: S104 - asked, not served
+_ANY = {"0.0.0.0", "::"}  # noqa: S104 - likewise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +155,7 @@ def base(instance: Instance, work: Path) -> Base:
                 contents[name] = instance.states.original(instance.config_directory, name, known)
     notes: tuple[str, ...] = ()
     if state and edited:
-        notes = _undo(contents, state, [name for name in edited if name in EDITED], work)
+        notes = _undo(instance, contents, state, [name for name in edited if name in EDITED], work)
     for name in contents.keys() - originals.keys():
         path = instance.config_directory / name
         has = files.attributes(path) if contents[name] is not None and path.exists() else None
@@ -163,10 +164,13 @@ def base(instance: Instance, work: Path) -> Base:
     return Base(contents, originals, notes)
 
 
-def _undo(contents: dict[str, bytes | None], state: State, edited: list[str], work: Path) -> tuple[str, ...]:
+def _undo(
+    instance: Instance, contents: dict[str, bytes | None], state: State, edited: list[str], work: Path
+) -> tuple[str, ...]:
     copy = copied(work / "edited", contents)
     mine = [step for step in state.steps if (MAIN if isinstance(step, steps.SetMain) else MASTER) in edited]
-    back, notes = steps.undo(mine, postconf.read(copy))
+    found = postconf.read(copy)
+    back, notes = steps.undo(mine, found, _sockets(instance, state, found))
     postconf.edit(copy, back)
     for name in edited:
         contents[name] = (copy / name).read_bytes()
@@ -211,10 +215,11 @@ def _plan(instance: Instance, work: Path) -> Plan:
     _judge(copy, before, after, decision)
     sasl_socket = Path(around.queue_directory) / instance.settings.sasl_socket if decision.uses_dovecot else None
     changes, targets = _differences(instance, found, after, decision, copy, wanted.split_table)
-    dovecot = _dovecot(instance, sasl_socket)
-    if dovecot:
-        targets = (dovecot[0], *targets)
-        changes = (*changes, dovecot[1])
+    for target in _dovecot(instance, sasl_socket):
+        written = None if target.content is None else "written"
+        now = None if files.content(target.path) is None else "another content"
+        targets = (target, *targets)
+        changes = (*changes, Change(str(target.path), now, written, "Our Dovecot checks passwords."))
     return Plan(
         instance=instance,
         version=found.effective["mail_version"],
@@ -226,6 +231,18 @@ def _plan(instance: Instance, work: Path) -> Plan:
         originals=without.contents,
         uses_dovecot=decision.uses_dovecot,
     )
+
+
+def _sockets(instance: Instance, state: State, found: Configuration) -> set[str]:
+    """The paths of our milter's socket and of our Dovecot's, as they may stand in master.cf."""
+    paths = [path for path in (instance.milter_socket, state.sasl_socket) if path is not None]
+    return {spelled for path in paths for spelled in (str(path), _as_postfix_sees(path, found))}
+
+
+def parts(instance: Instance, state: State, found: Configuration) -> set[str]:
+    """What of ours an entry of master.cf may name, and what is gone after a revert."""
+    names = {step.key.partition("/")[0] for step in state.steps if isinstance(step, steps.SetService)}
+    return {name for name in names if name.startswith(wishes.PREFIX)} | _sockets(instance, state, found)
 
 
 def _judge(copy: Path, before: Configuration, after: Configuration, decision: Decision) -> None:
@@ -327,31 +344,37 @@ def _state(
         steps=tuple(step for step, _ in decision.steps),
         originals=originals,
         sasl_socket=sasl_socket,
+        dovecot_config=instance.settings.dovecot_config if sasl_socket else None,
     )
 
 
-def _dovecot(instance: Instance, sasl_socket: Path | None) -> tuple[Target, Change] | None:
+def _dovecot(instance: Instance, sasl_socket: Path | None) -> Iterator[Target]:
     """The file of our Dovecot, if it has to change; it serves all instances."""
     path = instance.settings.dovecot_config
-    now = files.content(path)
-    target = dovecot_target(instance, sasl_socket)
-    if now is not None and not now.startswith(DOVECOT_MARK):
+    if files.content(path) is not None and not is_our_dovecots(path):
         raise UserError(f"{path} is not ours; name another file in [postfix] dovecot_config.")
-    if target.content == now:
-        return None
-    after = None if target.content is None else "written"
-    return target, Change(str(path), None if now is None else "another content", after, "Our Dovecot checks passwords.")
+    others = instance.states.others(instance.config_directory)
+    target = dovecot_target(instance, path, [one.sasl_socket for one in others] + [sasl_socket])
+    if target.content != files.content(path):
+        yield target
+    state = instance.states.load(instance.config_directory)
+    former = state.dovecot_config if state else None
+    if former and former not in {path, *(one.dovecot_config for one in others)} and is_our_dovecots(former):
+        yield Target(former, None)
 
 
-def dovecot_target(instance: Instance, sasl_socket: Path | None) -> Target:
-    """The file of our Dovecot with the sockets of the other instances and this one's; without any, no file."""
-    others = [one.sasl_socket for one in instance.states.others(instance.config_directory)]
-    sockets = [one for one in (*others, sasl_socket) if one is not None]
-    path = instance.settings.dovecot_config
-    if not sockets:
+def dovecot_target(instance: Instance, path: Path, sasl_sockets: Sequence[Path | None]) -> Target:
+    """The file of our Dovecot with these sockets; without any, no file."""
+    listening = [one for one in sasl_sockets if one is not None]
+    if not listening:
         return Target(path, None)
-    text = wishes.dovecot(instance.settings, instance.passwd_file, sockets)
+    text = wishes.dovecot(instance.settings, instance.passwd_file, listening)
     return Target(path, text.encode(), files.Attributes(0o644, 0, 0))
+
+
+def is_our_dovecots(path: Path) -> bool:
+    """Whether the file is there, and one that we wrote."""
+    return not path.is_symlink() and (files.content(path) or b"").startswith(_DOVECOT_MARK)
 
 
 def _surroundings(instance: Instance, before: Configuration, found: Configuration) -> Surroundings:
@@ -360,9 +383,25 @@ def _surroundings(instance: Instance, before: Configuration, found: Configuratio
     names = {one.name for one in (*before.services.values(), *found.services.values()) if one.kind == "inet"}
     words = {name.rpartition(":")[2] for name in (*names, *ours)}
     queue = before.expanded.get("queue_directory", "")
+    theirs = {
+        configuration.service(step.after).name: other.config_directory
+        for other in instance.states.others(instance.config_directory)
+        if (other.config_directory / MASTER).exists()
+        for step in other.steps
+        if isinstance(step, steps.SetService) and step.after and step.key.endswith("/inet")
+    }
+    taken = {name: "another program listens there." for name in ours if _is_taken(name, names, before)}
+    for name in ours:
+        # Only where an address is written: instances share a port that each has on addresses of its own.
+        used = [
+            directory for one, directory in theirs.items() if ":" in one and ":" in name and _meet(one, name, before)
+        ]
+        if used:
+            taken[name] = f"Sendproof's service of the Postfix in {used[0]} is there."
     return Surroundings(
         ports={word: number for word in words if (number := _number(word))},
-        taken=frozenset(name for name in ours if name not in names and _is_taken(name, before)),
+        taken=taken,
+        dovecot_version=postconf.dovecot_version(),
         socket_in_queue=instance.milter_socket.is_relative_to(queue),
         milter_socket=str(instance.milter_socket),
         queue_directory=queue,
@@ -384,13 +423,28 @@ def _number(word: str) -> int | None:
         return None
 
 
-def _is_taken(name: str, found: Configuration) -> bool:
-    address, _, word = name.rpartition(":")
+def _is_taken(name: str, running: set[str], found: Configuration) -> bool:
+    """Whether a program listens on a port where this Postfix has no service, however it may be written."""
+    word = name.rpartition(":")[2]
     port = _number(word)
     if port is None:
         raise UserError(f"the port {word!r} is not in services(5); write its number.")
+    if any(_meet(name, one, found) for one in running):
+        return False
+    return any(_listens(address, port) for address in _addresses(name, found))
+
+
+def _meet(one: str, other: str, found: Configuration) -> bool:
+    """Whether two services cannot both have their port."""
+    numbers = {_number(name.rpartition(":")[2]) for name in (one, other)}
+    here, there = _addresses(one, found), _addresses(other, found)
+    return len(numbers) == 1 and bool(here & there or _ANY & (here | there))
+
+
+def _addresses(name: str, found: Configuration) -> set[str]:
+    address = name.rpartition(":")[0]
     addresses = [address] if address else configuration.elements(found.expanded.get("inet_interfaces", "all"))
-    return any(_listens(_WORDS.get(one, one).strip("[]"), port) for one in addresses)
+    return {_WORDS.get(one, one).strip("[]") for one in addresses}
 
 
 def _listens(address: str, port: int) -> bool:

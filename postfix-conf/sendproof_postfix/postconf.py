@@ -1,4 +1,7 @@
-"""Run Postfix's own commands: postconf(1) reads and edits, postfix(1) judges and reloads. Decides nothing."""
+"""Run Postfix's own commands: postconf(1) reads and edits, postfix(1) judges and reloads. Decides nothing.
+
+Asks Dovecot for its version, too.
+"""
 
 import os
 import pty
@@ -116,6 +119,11 @@ def instances() -> tuple[str, ...]:
     default = _run(["postconf", "-dh", "config_directory"]).stdout.strip()
     found = _run(["postconf", "-c", default, "-xh", "multi_instance_directories"])
     return tuple(configuration.elements(found.stdout)) if found.returncode == 0 else ()
+
+
+def dovecot_version() -> str:
+    """What `dovecot --version` says; empty: there is no Dovecot."""
+    return _run(["dovecot", "--version"]).stdout.strip() if shutil.which("dovecot", path=_FOLDERS) else ""
 
 
 def _many(directory: Path, how: str, arguments: Iterable[str]) -> None:

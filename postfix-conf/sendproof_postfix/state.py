@@ -43,6 +43,8 @@ class State:
     steps: tuple[Step, ...]
     originals: Mapping[str, Original]
     sasl_socket: Path | None = None
+    # The file that was written for our Dovecot. None: none was, or by a version that did not keep its name.
+    dovecot_config: Path | None = None
     # False: Postfix has not been told to read its files again.
     settled: bool = False
 
@@ -182,6 +184,7 @@ def _to_json(state: State) -> dict[str, Any]:
         "format": _FORMAT,
         "config_directory": str(state.config_directory),
         "sasl_socket": str(state.sasl_socket) if state.sasl_socket else None,
+        "dovecot_config": str(state.dovecot_config) if state.dovecot_config else None,
         "settled": state.settled,
         "steps": [steps.to_json(step) for step in state.steps],
         "originals": {
@@ -201,6 +204,7 @@ def _from_json(value: dict[str, Any]) -> State:
     return State(
         config_directory=Path(value["config_directory"]),
         sasl_socket=Path(value["sasl_socket"]) if value["sasl_socket"] else None,
+        dovecot_config=Path(value["dovecot_config"]) if value.get("dovecot_config") else None,
         settled=value["settled"],
         steps=tuple(steps.from_json(step) for step in value["steps"]),
         originals={

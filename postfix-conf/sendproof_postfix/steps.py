@@ -1,15 +1,17 @@
 """Single changes of main.cf and master.cf as values, and how each is taken back. Carries nothing out."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sendproof_postfix import configuration
-from sendproof_postfix.configuration import Configuration
+from sendproof_postfix.configuration import Configuration, Service, elements
 
-# Of these, single elements are ours and the others the operator's.
+# Of these, one element is ours and the others the operator's.
 _LISTS = frozenset({"smtpd_milters"})
+# Names a service in the log only.
+_HARMLESS = frozenset({"syslog_name"})
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,11 @@ def from_json(value: dict[str, Any]) -> Step:
     return _KINDS[value["kind"]](**{name: item for name, item in value.items() if name != "kind"})
 
 
-def undo(steps: Iterable[Step], found: Configuration) -> tuple[list[Step], list[str]]:
-    """What takes ``steps`` back from a configuration that was edited since, and what is left to the operator."""
+def undo(steps: Iterable[Step], found: Configuration, sockets: Collection[str] = ()) -> tuple[list[Step], list[str]]:
+    """What takes ``steps`` back from a configuration that was edited since, and what is left to the operator.
+
+    ``sockets``: the paths of our milter's socket and of our Dovecot's, however they may be written.
+    """
     back: list[Step] = []
     notes: list[str] = []
     for step in steps:
@@ -66,8 +71,18 @@ def undo(steps: Iterable[Step], found: Configuration) -> tuple[list[Step], list[
             case SetService():
                 _undo_service(step, found, back, notes)
             case SetOption():
-                _undo_option(step, found, back, notes)
+                _undo_option(step, found, sockets, back, notes)
     return back, notes
+
+
+def still_named(gone: Collection[str], found: Configuration) -> list[str]:
+    """The services that name a part of ours that is taken back, such as a copy of one that we extended."""
+    return [
+        f"master.cf: {service.key} still names what is Sendproof's and gone: {', '.join(parts)}. Take that out: mail "
+        "that comes there would be refused, or wait, for ever."
+        for service in found.services.values()
+        if (parts := _naming(service, gone))
+    ]
 
 
 def _undo_main(step: SetMain, found: Configuration, back: list[Step], notes: list[str]) -> None:
@@ -90,7 +105,9 @@ def _undo_service(step: SetService, found: Configuration, back: list[Step], note
         notes.append(f"master.cf: our service {step.key} was edited since, and is taken away all the same: {now.line}")
 
 
-def _undo_option(step: SetOption, found: Configuration, back: list[Step], notes: list[str]) -> None:
+def _undo_option(
+    step: SetOption, found: Configuration, sockets: Collection[str], back: list[Step], notes: list[str]
+) -> None:
     service = found.services.get(step.key)
     if service is None:
         return
@@ -98,11 +115,30 @@ def _undo_option(step: SetOption, found: Configuration, back: list[Step], notes:
     if now == step.after:
         back.append(SetOption(step.key, step.name, now, step.before))
     elif now is not None and step.name in _LISTS and step.after is not None:
-        before = configuration.elements(step.before or "")
-        ours = [one for one in configuration.elements(step.after) if one not in before]
-        left = [one for one in configuration.elements(now) if one not in ours]
-        if len(left) < len(configuration.elements(now)):
-            back.append(SetOption(step.key, step.name, now, ",".join(left)))
+        ours = _our_address(step, sockets)
+        left = [one for one in elements(now) if _address(one) != ours]
+        if len(left) < len(elements(now)):
+            was_alone = step.before is None and len(elements(step.after)) == 1
+            back.append(SetOption(step.key, step.name, now, None if was_alone and not left else ",".join(left)))
             notes.append(f"master.cf: {step.key}/{step.name} was edited since; only our part of it is taken away.")
     elif now != step.before:
         notes.append(f"master.cf: {step.key}/{step.name} was changed since and stays as it is: {now!r}.")
+
+
+def _our_address(step: SetOption, sockets: Collection[str]) -> str | None:
+    """What we added to a list, known by its address, since everything else of it may have been edited."""
+    # Where the operator's list came from main.cf, ``before`` does not say what of it is his.
+    before = {_address(one) for one in elements(step.before or "")}
+    added = [_address(one) for one in elements(step.after or "")]
+    ours = next((one for one in added if one.removeprefix("unix:") in sockets), added[-1] if added else None)
+    return ours if ours not in before else None
+
+
+def _address(milter: str) -> str:
+    """Without its options, which may stand behind it in braces (MILTER_README)."""
+    return next(iter(elements(milter.strip("{}"))), "")
+
+
+def _naming(service: Service, gone: Collection[str]) -> list[str]:
+    options = {name: value for name, value in service.options.items() if name not in _HARMLESS}
+    return [f"{name}={value}" for name, value in options.items() if any(one in value for one in gone)]

@@ -1,4 +1,4 @@
-"""What a version of Postfix means for us: a pure decision over mail_version. Runs nothing."""
+"""What a version of Postfix or Dovecot means for us: pure decisions over what they say of themselves. Runs nothing."""
 
 import enum
 import re
@@ -56,6 +56,11 @@ def read(text: str) -> Version:
     if release < OLDEST:
         return Version(text, Support.TOO_OLD, release)
     return Version(text, Support.NEWER if release > NEWEST else Support.KNOWN, release)
+
+
+def reads_our_dovecot(text: str) -> bool:
+    """Whether the Dovecot that says this to `--version` reads the file that we write; empty: none is there yet."""
+    return not text or text.startswith("2.3.")
 
 
 def chroot_by_default(compatibility_level: str) -> bool:

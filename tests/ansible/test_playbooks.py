@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,14 +130,33 @@ def test_every_role_is_played_and_its_variables_are_checked_first() -> None:
     assert not checks["gather_facts"]
 
 
-@pytest.mark.parametrize("inventory", INVENTORIES)
-def test_the_examples_variables_pass_the_checks(run: Run, tmp_path: Path, inventory: str) -> None:
-    secrets = {
-        "vault_sendproof_notices_password": PASSWORD,
-        "vault_sendproof_certificate_chain": "-----BEGIN CERTIFICATE-----",
-        "vault_sendproof_certificate_key": "-----BEGIN PRIVATE KEY-----",
-        "sendproof_common_package_file": "sendproof_1_amd64.deb",
-    } | {f"vault_sendproof_database_{program}": f"a-password-of-{program}" for program in Program}
+@pytest.mark.parametrize(
+    ("inventory", "more"),
+    [
+        ("one-machine", {}),
+        ("one-machine", {"sendproof_firewall_ssh_ports": [2222], "sendproof_firewall_ssh_forwarded": True}),
+        ("one-machine", {"sendproof_monitoring_prometheus_folder": "/etc/prometheus"}),
+        ("several-machines", {}),
+        (
+            "several-machines",
+            {
+                "sendproof_monitoring_sources": ["192.0.2.9"],
+                "sendproof_monitoring_prometheus_folder": "/etc/prometheus",
+            },
+        ),
+    ],
+)
+def test_the_examples_variables_pass_the_checks(run: Run, tmp_path: Path, inventory: str, more: dict[str, Any]) -> None:
+    secrets = (
+        more
+        | {
+            "vault_sendproof_notices_password": PASSWORD,
+            "vault_sendproof_certificate_chain": "-----BEGIN CERTIFICATE-----",
+            "vault_sendproof_certificate_key": "-----BEGIN PRIVATE KEY-----",
+            "sendproof_common_package_file": "sendproof_1_amd64.deb",
+        }
+        | {f"vault_sendproof_database_{program}": f"a-password-of-{program}" for program in Program}
+    )
     (tmp_path / "secrets.json").write_text(json.dumps(secrets), encoding="utf-8")
     hosts = f"inventories/{inventory}/hosts.yml"
     done = run("ansible-playbook", "-i", hosts, "-e", f"@{tmp_path}/secrets.json", "--tags", "checks", "site.yml")
@@ -188,3 +210,90 @@ def test_prometheuss_files_are_yaml_and_speak_of_numbers_that_there_are(
         assert "{{ $labels.host }}" in rule["annotations"]["summary"]
     jobs = {target["labels"]["job"]: target["targets"] for target in targets}
     assert jobs == {"sendproof-milter": ["127.0.0.1:9102"], "sendproof-logparser": ["127.0.0.1:9103"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"sendproof_common_address": "192.0.2.11"}, "127.0.0.1"),  # nobody else is to read
+        ({"sendproof_monitoring_sources": ["192.0.2.9"]}, "127.0.0.1"),
+        ({"sendproof_common_address": "192.0.2.11", "sendproof_monitoring_sources": ["192.0.2.9"]}, "192.0.2.11"),
+        ({"sendproof_common_address": "2001:db8::1", "sendproof_monitoring_sources": ["::/0"]}, "[2001:db8::1]"),
+    ],
+)
+def test_prometheus_is_sent_where_the_programs_listen(
+    run: Run, tmp_path: Path, one_machine: dict[str, Any], given: dict[str, Any], expected: str
+) -> None:
+    template = ANSIBLE / "roles/sendproof_monitoring/templates/etc/prometheus/sendproof-targets.yml.j2"
+    path = tmp_path / "targets.yml"
+    # As facts, the machine has them for others, too.
+    tasks = [
+        {"ansible.builtin.set_fact": given},
+        {"ansible.builtin.template": {"src": str(template), "dest": str(path), "mode": "0600"}},
+    ]
+    settings = rendered_settings(run, tmp_path, one_machine, **given)
+    play(run, tmp_path, one_machine | {"tasks": tasks})
+    found = [target["targets"][0] for target in read_yaml(path)]
+    assert found == [settings.table(MilterSettings).metrics, settings.table(LogparserSettings).metrics]
+    assert found == [f"{expected}:9102", f"{expected}:9103"]
+
+
+def test_what_was_changed_reaches_its_program_also_when_a_later_task_fails(
+    run: Run, tmp_path: Path, one_machine: dict[str, Any]
+) -> None:
+    _checks, site = read_yaml(ANSIBLE / "site.yml")
+    keywords = {name: site[name] for name in site if name in ("any_errors_fatal", "force_handlers")}
+    settings, reached = tmp_path / "settings", tmp_path / "reached"
+    tasks = [
+        {"ansible.builtin.copy": {"content": "new", "dest": str(settings), "mode": "0600"}, "notify": "Reach it"},
+        {"ansible.builtin.fail": {"msg": "the database is away"}},
+    ]
+    handlers = [{"name": "Reach it", "ansible.builtin.copy": {"src": str(settings), "dest": str(reached)}}]
+    playbook = tmp_path / "play.json"
+    playbook.write_text(json.dumps([one_machine | keywords | {"tasks": tasks, "handlers": handlers}]), encoding="utf-8")
+    done = run("ansible-playbook", "-i", tmp_path / "hosts.json", playbook)
+    assert "the database is away" in done.stdout
+    assert done.returncode != 0
+    assert reached.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to root")
+def test_a_folder_of_certificates_that_is_there_stays_as_it_is(
+    run: Run, tmp_path: Path, one_machine: dict[str, Any]
+) -> None:
+    there, missing = tmp_path / "private", tmp_path / "missing"
+    there.mkdir(mode=0o710)
+    given = {
+        "sendproof_certificates_chain": str(there / "chain.pem"),
+        "sendproof_certificates_key": str(missing / "key.pem"),
+        "sendproof_certificates_chain_content": "-----BEGIN CERTIFICATE-----",
+        "sendproof_certificates_key_content": "-----BEGIN PRIVATE KEY-----",
+    }
+    content = {
+        "vars": one_machine["vars"] | given,
+        "tasks": [{"ansible.builtin.include_tasks": str(ANSIBLE / "roles/sendproof_certificates/tasks/given.yml")}],
+        "handlers": [{"name": f"Reload {name}", "ansible.builtin.meta": "noop"} for name in ("nginx", "Postfix")],
+    }
+    play(run, tmp_path, one_machine | content)
+    paths = (there, there / "chain.pem", missing, missing / "key.pem")
+    assert [path.stat().st_mode & 0o777 for path in paths] == [0o710, 0o644, 0o755, 0o600]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="asks in the name of another user")
+def test_a_folder_of_backups_that_is_another_users_is_named_and_stays_so(
+    run: Run, tmp_path: Path, one_machine: dict[str, Any]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)  # "nobody" comes in here, and not into the test's own folder
+        given = {"sendproof_backup_folder": f"{name}/made", "sendproof_common_user": "nobody"}
+        tasks = [{"ansible.builtin.include_tasks": str(ANSIBLE / "roles/sendproof_backup/tasks/folder.yml")}]
+        content = one_machine | {"vars": one_machine["vars"] | given, "tasks": tasks}
+        made = Path(name) / "made"
+        made.mkdir(mode=0o755)
+        shutil.chown(made, "nobody")
+        play(run, tmp_path, content)
+        assert (made.owner(), made.stat().st_mode & 0o777) == ("nobody", 0o755)
+        shutil.chown(made, "root")
+        with pytest.raises(AssertionError, match="cannot write into"):
+            play(run, tmp_path, content)
+        assert made.owner() == "root"

@@ -120,18 +120,29 @@ def receiving(network: Network) -> Iterator[scripted_mx.ScriptedServer]:
         yield server
 
 
-def submit(installation: Installation, edge: Machine, recipient: str, subject: str) -> None:
+@contextmanager
+def signed_in(installation: Installation, edge: Machine, login: str, password: str) -> Iterator[smtplib.SMTP]:
     context = ssl.create_default_context(cafile=installation.play.certificate)
-    content = f"From: {LOGIN}@{OWN_DOMAIN}\r\nTo: {recipient}\r\nSubject: {subject}\r\n\r\nGood day.\r\n"
-    with installation.network.entered():
-        client = smtplib.SMTP(timeout=60)
+    with installation.network.entered(), smtplib.SMTP(timeout=60) as client:
         client.connect(edge.address, 587)
         # The name that the certificate is checked with.
         client._host = edge.name  # type: ignore[attr-defined] # smtplib keeps no other way
         client.starttls(context=context)
-        client.login(LOGIN, PASSWORD)
+        client.login(login, password)
+        yield client
+
+
+def submit(
+    installation: Installation,
+    edge: Machine,
+    recipient: str,
+    subject: str,
+    login: str = LOGIN,
+    password: str = PASSWORD,
+) -> None:
+    content = f"From: {LOGIN}@{OWN_DOMAIN}\r\nTo: {recipient}\r\nSubject: {subject}\r\n\r\nGood day.\r\n"
+    with signed_in(installation, edge, login, password) as client:
         client.sendmail(f"{LOGIN}@{OWN_DOMAIN}", [recipient], content)
-        client.quit()
 
 
 class Browser:
@@ -150,13 +161,17 @@ class Browser:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    def sign_in(self) -> None:
-        page = self.get(f"https://{SITE}/sign-in")
+    def post(self, url: str, **fields: str) -> str:
+        """Fill in the form on that page, and send it."""
+        page = self.get(url)
         token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
         assert token is not None, page
-        fields = {"csrf_token": token[1], "login": LOGIN, "password": PASSWORD}
-        words = [word for name, value in fields.items() for word in ("--data-urlencode", f"{name}={value}")]
-        self.get(f"https://{SITE}/sign-in", "-e", f"https://{SITE}/sign-in", *words)
+        given = {"csrf_token": token[1], **fields}
+        words = [word for name, value in given.items() for word in ("--data-urlencode", f"{name}={value}")]
+        return self.get(url, "-e", url, *words)
+
+    def sign_in(self) -> None:
+        self.post(f"https://{SITE}/sign-in", login=LOGIN, password=PASSWORD)
 
 
 def until(look: Any, wanted: str, seconds: float = 60.0) -> str:
@@ -237,6 +252,38 @@ def test_mail_goes_out_signed_through_each_edge_and_its_transcript_is_on_the_sit
 
 
 @pytest.mark.integration
+def test_a_login_made_on_the_site_signs_in_until_it_is_revoked_there(
+    installation: Installation, tmp_path: Path
+) -> None:
+    # The timer is for a site on another machine: one that has Dovecot beside it tells it by itself.
+    is_beside = installation.site in installation.edges
+    if is_beside:
+        installation.site.run("systemctl", "stop", "sendproof-credentials.timer")
+    login, listed = f"{LOGIN}-telephone", "grep -q '^max-telephone:' /var/lib/sendproof-dovecot/passwd"
+    seconds = 1 if is_beside else 120
+    browser = Browser(installation, tmp_path)
+    browser.sign_in()
+    made = browser.post(f"https://{SITE}/account/credentials/new", label="Telephone", login=login)
+    password = re.search(r'id="new-password">([a-z0-9]+)<', made)
+    assert password is not None, made
+    with receiving(installation.network) as server:
+        for number, edge in enumerate(installation.edges):
+            edge.wait_until("sh", "-c", listed, seconds=seconds)
+            submit(installation, edge, TAKEN, "By telephone", login, password[1])
+            until(lambda: len(server.taken), str(number + 1))
+    page = browser.get(f"https://{SITE}/account/credentials")
+    link = re.search(rf'href="(/account/credentials/\d+/revoke)" aria-label="Revoke {login}"', page)
+    assert link is not None, page
+    browser.post(f"https://{SITE}{link[1]}")
+    for edge in installation.edges:
+        edge.wait_until("sh", "-c", f"! {listed}", seconds=seconds)
+        with pytest.raises(smtplib.SMTPAuthenticationError), signed_in(installation, edge, login, password[1]):
+            pass
+    if is_beside:
+        installation.site.run("systemctl", "start", "sendproof-credentials.timer")
+
+
+@pytest.mark.integration
 def test_a_notice_of_a_refusal_is_mailed_to_the_sender(installation: Installation) -> None:
     with receiving(installation.network) as server:
         submit(installation, installation.edges[0], REFUSED, "To nobody")
@@ -303,6 +350,9 @@ def test_the_firewall_lets_in_what_the_groups_need_and_nothing_else(installation
     for port in (5432, 6432, 8025, 9102, 9103):
         assert not _connects(installation, installation.database, port)
         assert not _connects(installation, installation.site, port)
+    # Its answers come from a server's own address, to a question to all.
+    assert _takes_datagrams(installation, installation.site, 546)  # DHCPv6
+    assert not _takes_datagrams(installation, installation.site, 547)
 
 
 @pytest.mark.integration
@@ -329,6 +379,61 @@ def _connects(installation: Installation, machine: Machine, port: int) -> bool:
     return True
 
 
+def _takes_datagrams(installation: Installation, machine: Machine, port: int) -> bool:
+    """Whether the machine says that nobody listens there; a firewall says nothing. By its link-local address."""
+    (line,) = machine.run("ip", "-6", "-oneline", "address", "show", "dev", "eth0", "scope", "link").stdout.splitlines()
+    address = line.split()[3].partition("/")[0]
+    with installation.network.entered(), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(2)
+        sender.connect((address, port, 0, socket.if_nametoindex("switch")))
+        sender.send(b"?")
+        try:
+            sender.recv(1)
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            return False
+    raise AssertionError("somebody listens there")
+
+
+@pytest.mark.integration
+def test_the_database_listens_when_the_network_is_there(installation: Installation) -> None:
+    if len(installation.network.machines) == 1:
+        pytest.skip("SQLite listens nowhere")
+    for unit in ("postgresql@15-main.service", "pgbouncer.service"):
+        after = installation.database.run("systemctl", "show", "--value", "-p", "After", unit).stdout
+        assert "network-online.target" in after.split()
+
+
+@pytest.mark.integration
+def test_check_mode_tells_of_postgresql_before_it_is_there(installation: Installation) -> None:
+    if len(installation.network.machines) > 1:
+        pytest.skip("it is there")
+    foretold = installation.play.run(installation.network, "--check", sendproof_database_backend="postgresql").check()
+    assert "Install PostgreSQL" in " ".join(foretold.changes)
+
+
+@pytest.mark.integration
+def test_another_password_of_the_notices_reaches_both_sides(installation: Installation) -> None:
+    if len(installation.network.machines) > 1:
+        pytest.skip("as on one machine")
+    given = {"sendproof_notices_password": "another password of notices"}
+    outcome = installation.play.run(installation.network, **given).check()
+    assert outcome.changed == 3
+    for task in ("Keep the password", "Create the account that notices are submitted with"):
+        assert f"sendproof_notices : {task}: {SITE}" in outcome.changes
+    assert "RUNNING HANDLER [sendproof_notices : Restart the notices]" in outcome.output
+    edge = installation.edges[0]
+    with signed_in(installation, edge, "notices", given["sendproof_notices_password"]):
+        pass
+    with (
+        pytest.raises(smtplib.SMTPAuthenticationError),
+        signed_in(installation, edge, "notices", installation.play.notices_password),
+    ):
+        pass
+    assert installation.play.run(installation.network, **given).check().changes == []
+
+
 @pytest.mark.parametrize(
     ("layout", "name", "value", "said"),
     [
@@ -341,6 +446,19 @@ def _connects(installation: Installation, machine: Machine, port: int) -> bool:
         ("several machines", "sendproof_database_backend", "sqlite", "must be postgresql on several machines"),
         ("several machines", "sendproof_database_passwords", {"web": "x"}, "must hold a password for each of"),
         ("several machines", "sendproof_common_address", "edge1", "must be the IP address"),
+        ("several machines", "sendproof_common_hostname", "edge.example.net", "must be another on each machine"),
+        ("one machine", "sendproof_notices_from_address", "notices", "must be an address in a domain of its own"),
+        ("one machine", "sendproof_notices_from_address", "x@Example.net", "must be an address in a domain of its own"),
+        ("one machine", "sendproof_notices_password", "a password\n", "printable ASCII on one line"),
+        ("one machine", "sendproof_notices_password", "Passw\u00f6rter", "printable ASCII on one line"),
+        ("one machine", "sendproof_firewall_ssh_ports", [2222], "set sendproof_firewall_ssh_forwarded to true"),
+        ("one machine", "sendproof_monitoring_sources", ["192.0.2.9"], "so it needs sendproof_common_address"),
+        (
+            "several machines",
+            "sendproof_monitoring_prometheus_folder",
+            "/etc",
+            "set sendproof_monitoring_sources there",
+        ),
     ],
 )
 def test_a_wrong_variable_fails_before_any_host_is_asked(

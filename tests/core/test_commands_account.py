@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from sendproof_core import passwords
+from sendproof_core import directory, passwords
 from sendproof_core.database import Database
 from sendproof_core.errors import UserError
-from sendproof_core.schema import Account, Credential, MailRequest
+from sendproof_core.schema import Account, AuditEntry, Credential, MailRequest
 
 Command = Callable[..., str]
 _MADE = re.compile(r"\b[0-9a-f]{36}\b")  # 18 random octets; no "-" in front, which programs take for an option
@@ -40,6 +40,45 @@ def test_a_revoked_credential_leaves_dovecots_file(ready: Command, tmp_path: Pat
     assert (tmp_path / "dovecot" / "passwd").read_text() == ""
     with pytest.raises(UserError, match="no credential 'other'"):
         ready("credential", "revoke", "other")
+
+
+def test_a_credential_is_replaced_where_it_is_another_one(
+    ready: Command, sqlite_database: Database, tmp_path: Path
+) -> None:
+    passwd = tmp_path / "dovecot" / "passwd"
+
+    def replace(password: bytes, label: str = "Notices") -> str:
+        words = ("credential", "add", "max", "notices", "--label", label, "--password-stdin", "--replace")
+        return ready(*words, given=password)
+
+    assert replace(b"the first") == "added credential notices\n"
+    first = passwd.read_text()
+    passwd.unlink()  # as if it could not be written
+    assert replace(b"the first") == ""
+    assert passwd.read_text() == first
+    assert replace(b"the second") == "replaced credential notices\n"
+    ready("credential", "revoke", "notices")
+    assert replace(b"the second") == "replaced credential notices\n"
+    assert replace(b"the second", "Mail") == "replaced credential notices\n"
+    assert replace(b"the second", "Mail") == ""
+    with sqlite_database.reading() as session:
+        found = session.scalars(select(Credential)).one()
+        assert passwords.verify(found.secret_hash, "the second")
+        assert not passwords.verify(found.secret_hash, "the first")
+        assert found.label == "Mail"
+        assert passwd.read_text() == directory.passwd_file(session) != ""
+        events = session.scalars(select(AuditEntry.event).order_by(AuditEntry.id)).all()
+    of_credentials = [event.removeprefix("credential ") for event in events if event.startswith("credential ")]
+    assert of_credentials == ["added", "replaced", "revoked", "replaced", "replaced"]
+
+
+def test_a_credential_of_another_account_is_not_replaced(ready: Command, tmp_path: Path) -> None:
+    ready("account", "add", "eva", "--plan", "personal")
+    ready("credential", "add", "max", "phone", "--label", "Phone")
+    before = (tmp_path / "dovecot" / "passwd").read_text()
+    with pytest.raises(UserError, match="the credential 'phone' is another account's"):
+        ready("credential", "add", "eva", "phone", "--label", "Phone", "--replace")
+    assert (tmp_path / "dovecot" / "passwd").read_text() == before
 
 
 def test_a_suspended_account_is_marked_with_its_reason_and_can_be_reinstated(

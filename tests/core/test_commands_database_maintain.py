@@ -1,5 +1,6 @@
 """`sendproof database maintain`: says what it does; with --plan, what it would do."""
 
+import contextlib
 import datetime as dt
 from pathlib import Path
 
@@ -7,17 +8,18 @@ import click.testing
 import pytest
 from sqlalchemy import func, select
 
-from sendproof_core import clock
+from sendproof_core import clock, schema_version
 from sendproof_core.commands_context import Context
 from sendproof_core.commands_database_maintain import maintain
-from sendproof_core.database import Database
+from sendproof_core.database import Database, open_database
 from sendproof_core.errors import UserError
 from sendproof_core.schema import Message
 from sendproof_testing.dated_record import DatedRecord
 
 
 def _run(config: Path, *arguments: str) -> str:
-    done = click.testing.CliRunner().invoke(maintain, list(arguments), obj=Context(config))
+    with contextlib.closing(Context(config)) as context:
+        done = click.testing.CliRunner().invoke(maintain, list(arguments), obj=context)
     if done.exception is not None:
         raise done.exception
     return done.output
@@ -61,3 +63,21 @@ def test_a_wrong_number_of_days_is_said_so(config: Path, two_messages: Database)
     with pytest.raises(UserError, match=r"\[record\] keep_days must be between 0 and 36500"):
         _run(config)
     assert _count(two_messages) == 2
+
+
+@pytest.mark.postgres
+def test_on_a_clock_that_is_wrong_nothing_is_removed(
+    tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    config = tmp_path / "sendproof.toml"
+    config.write_text(f'[database]\nurl = "{postgres_url}"\n')
+    with contextlib.closing(open_database(postgres_url)) as database:
+        schema_version.upgrade(database)
+        with database.writing() as session:
+            DatedRecord(session).message(now)
+        monkeypatch.setattr(clock, "now", lambda: now + dt.timedelta(days=400))
+        for arguments in ((), ("--plan",)):
+            with pytest.raises(UserError, match="more than an hour apart; nothing was changed"):
+                _run(config, *arguments)
+        assert _count(database) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from sendproof_core import schema_version
@@ -183,6 +183,20 @@ def test_numbers_are_of_no_row_and_come_once(database: Database) -> None:
         ids = session.scalars(select(UnknownLine.id)).all()
     assert len(set(ids)) == len(ids) == 3 + 5 + 3
     assert set(taken) <= set(ids)
+
+
+def test_a_number_whose_row_is_gone_does_not_come_again_on_another_day(database: Database) -> None:
+    """What was named by it must not be named so again."""
+    taken: list[int] = []
+    for day in (20_779, 20_819, 20_820):
+        with database.fixed_statements() as statements:
+            numbers = list(statements.numbers("unknown_lines", [day] * 3))
+            rows = [("s", 9, statements.moment(_NOW), "", None, number) for number in numbers]
+            statements.insert("unknown_lines", (*_UNKNOWN, "id"), rows)
+        with database.writing() as session:
+            session.execute(delete(UnknownLine))
+        taken += numbers
+    assert len(set(taken)) == len(taken) == 9
 
 
 @pytest.mark.postgres

@@ -3,8 +3,11 @@ import contextlib
 import dataclasses
 import datetime as dt
 import functools
+import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -511,3 +514,28 @@ def test_the_passwd_file_is_replaced_at_once_and_keeps_its_mode(
     assert path.read_text().startswith("max:{ARGON2ID}$argon2id$")
     assert (path.stat().st_mode & 0o777, path.stat().st_ino == before) == (0o600, False)
     assert not (tmp_path / ".passwd.new").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another group")
+def test_the_passwd_file_is_replaced_also_by_who_may_not_name_dovecots_group(
+    session: Session, account: Account, tmp_path: Path
+) -> None:
+    """The site runs in a user namespace that knows its own user and nobody else (systemd's PrivateUsers)."""
+    group = 12345
+    path = tmp_path / "dovecot" / "passwd"
+    path.parent.mkdir()
+    os.chown(path.parent, 0, group)
+    path.parent.chmod(0o2750)  # as the package makes it
+    directory.write_passwd_file(session, path)
+    _credential(session, account)
+    session.commit()
+    script = (
+        "import sys; from pathlib import Path; from sendproof_core import database, directory; "
+        "directory.sync_passwd_file(database.open_database(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    url = f"sqlite:///{tmp_path}/sendproof.db"
+    words = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script, url, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert path.read_text().startswith("max:{ARGON2ID}")
+    assert (path.stat().st_gid, path.stat().st_mode & 0o777) == (group, 0o640)

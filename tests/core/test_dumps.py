@@ -137,3 +137,16 @@ def test_the_programs_are_there() -> None:
         assert said.startswith(name)
     with pytest.raises(UserError, match="pg_nothing is missing; install the Debian package postgresql-client"):
         dumps.program("pg_nothing")
+
+
+def test_of_several_versions_the_servers_own_makes_and_restores_a_dump(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in (9, 15, 17):
+        made = tmp_path / str(version) / "bin" / "pg_restore"
+        made.parent.mkdir(parents=True)
+        made.touch()
+    monkeypatch.setattr(dumps, "_INSTALLED", tmp_path)
+    chosen = [dumps.program("pg_restore", server).parent.parent.name for server in (15, 16, 18)]
+    assert chosen == ["15", "17", "17"]
+    assert dumps.program("pg_restore").parent.parent.name == "17"

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Iterator[Database]:
+def database(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setattr(clock, "now", lambda: _NOW)  # the days are made by it, perhaps after midnight
     database = open_database(postgres_url)
     schema_version.upgrade(database)
     yield database

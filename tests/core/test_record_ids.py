@@ -59,7 +59,8 @@ def test_days_are_those_that_ids_carry_and_no_day_is_one_too(either_database: Da
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Iterator[Database]:
+def database(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setattr(clock, "now", lambda: _NOW)  # the days are made by it, perhaps after midnight
     database = open_database(postgres_url)
     schema_version.upgrade(database)
     yield database

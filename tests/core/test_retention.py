@@ -1,13 +1,17 @@
 """Retention: what is past goes, whole; what is not stays, whole; on both databases the same."""
 
+import contextlib
 import datetime as dt
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pysqlite3 import dbapi2 as sqlite_driver
 from sqlalchemy import delete, func, select, text
 
 from sendproof_core import clock, partitions, record_days, retention, schema_version
@@ -64,6 +68,14 @@ def _count(database: Database) -> dict[str, int]:
             table.__tablename__: session.scalar(select(func.count()).select_from(table)) or 0
             for table in _TABLES
         }  # fmt: skip
+
+
+@contextlib.contextmanager
+def sqlite_connection(database: Database) -> Iterator[Any]:
+    """As another process has one."""
+    path = str(database.engine.url.database)
+    with contextlib.closing(sqlite_driver.connect(path, isolation_level=None, timeout=10)) as connection:
+        yield connection
 
 
 def _clear(database: Database) -> None:
@@ -212,6 +224,37 @@ def test_no_limit_keeps_everything(either_database: Database) -> None:
     done = retention.maintain(either_database, RecordSettings(keep_days=0), _NOW)
     assert (done.days_dropped, done.rows_deleted) == ({}, {})
     assert _count(either_database) == before
+
+
+def test_on_sqlite_others_write_between_the_steps(sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_STEP", 2)
+    with sqlite_database.writing() as session:
+        record = DatedRecord(session)
+        for number in range(30):
+            record.message(_BEGIN - _DAY - number * _HOUR)
+    over, turns = threading.Event(), list[int]()
+
+    def write() -> None:
+        while not over.wait(0.01):
+            with sqlite_connection(sqlite_database) as other:
+                other.execute("BEGIN IMMEDIATE")
+                turns.append(steps[0])
+                other.execute("COMMIT")
+
+    steps = [0]
+
+    def count(_rows: int) -> None:
+        steps[0] += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        retention.maintain(sqlite_database, _KEEP, _NOW, count)
+    finally:
+        over.set()
+        writer.join()
+    assert steps[0] > 30
+    assert len(set(turns)) > steps[0] / 2
 
 
 def test_what_was_said_of_several_queue_files_at_once_goes_with_the_first(sqlite_database: Database) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sendproof_core import clock
 from sendproof_core.commands_context import Context
 from sendproof_core.schema import Credential
+from sendproof_core.settings import SubmissionSettings
 from sendproof_postfix import check_dns, check_mail_route, doctor, doctor_checks
 from sendproof_postfix.doctor import Finding, Severity
 from sendproof_postfix.doctor_subject import MailWanted, Subject
@@ -43,10 +44,11 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 def certify(sandbox: Sandbox, days: int) -> None:
     made = sandbox.installation
     key, now = ec.generate_private_key(ec.SECP256R1()), clock.now()
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.DNSName(installation.HOSTNAME)])
+    issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    entered = subject(sandbox).file.table(SubmissionSettings).host
+    names = x509.SubjectAlternativeName([x509.DNSName(name) for name in ("localhost", entered) if name])
     certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        x509.CertificateBuilder(issuer, issuer, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=200))
         .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(names, critical=False)
@@ -182,6 +184,7 @@ def option(sandbox: Sandbox, where: str, value: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("broken", "expected"),
     [
+        (lambda box: ended(box, "postfix"), {"postfix": Severity.ERROR}),
         (lambda box: ended(box, "milter"), {"milter": Severity.ERROR}),
         (lambda box: mode(box.installation.milter_socket, 0o600), {"milter": Severity.ERROR}),
         (lambda box: ended(box, "dovecot"), {"sasl": Severity.ERROR}),
@@ -194,7 +197,17 @@ def option(sandbox: Sandbox, where: str, value: str) -> Iterator[None]:
             {"milter-order": Severity.WARNING, "postfix-settings": Severity.WARNING},
         ),
     ],
-    ids=["milter-ended", "socket-closed", "dovecot-ended", "no-key", "no-name", "certificate", "secret", "no-milter"],
+    ids=[
+        "postfix-ended",
+        "milter-ended",
+        "socket-closed",
+        "dovecot-ended",
+        "no-key",
+        "no-name",
+        "certificate",
+        "secret",
+        "no-milter",
+    ],
 )
 def test_a_broken_link_gives_its_own_finding_and_the_exit_status(
     healthy: Sandbox, broken: Break, expected: dict[str, Severity]

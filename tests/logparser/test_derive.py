@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import logging
 import random
+import time
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from sendproof_core import entry_list, message_search, schema_version, search_query, statistics
+from sendproof_core import database_url, entry_list, message_search, schema_version, search_query, statistics
 from sendproof_core.database import Database, open_database
 from sendproof_core.journal_records import Refused
 from sendproof_core.schema import (
@@ -23,7 +24,9 @@ from sendproof_core.schema import (
     SearchEntry,
 )
 from sendproof_core.statistics import Figures
-from sendproof_logparser import derive, sweep
+from sendproof_core.transcripts import Outline
+from sendproof_logparser import derive, statistics_rows, sweep
+from sendproof_logparser.statistics_rows import Counted
 from sendproof_logparser.store import DatabaseAway
 from sendproof_testing import sample_record
 from sendproof_testing.record_reading import Machine, admitted, copied
@@ -211,6 +214,28 @@ def test_one_logparser_derives_at_a_time(postgres_url: str) -> None:
         assert derive.step(one, 5) == 5
         assert derive.step(other, 5) == 0
     database.close()
+
+
+@pytest.mark.postgres
+def test_what_takes_long_to_think_about_is_derived_all_the_same(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(open_database(postgres_url)) as database:
+        schema_version.upgrade(database)
+        with database.writing() as session:
+            sample_record.fill(session)
+            note_everything(session)
+    contribution = statistics_rows.contribution
+
+    def slow(outline: Outline) -> Counted:
+        time.sleep(0.5)
+        return contribution(outline)
+
+    monkeypatch.setattr(statistics_rows, "contribution", slow)
+    short = {**database_url.ROLE_SETTINGS, "idle_in_transaction_session_timeout": "200ms"}
+    monkeypatch.setattr(database_url, "ROLE_SETTINGS", short)
+    with contextlib.closing(open_database(postgres_url)) as database:
+        assert derive.run(database.writing, 3) == 3
 
 
 # --- with lines that are read ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import Uuid, bindparam, text
+from sqlalchemy.orm import Session
 
 from sendproof_core import schema_version, transcript_json, transcript_queries
 from sendproof_core.database import Database, open_database
@@ -203,6 +205,21 @@ def test_a_queue_file_that_another_edge_names_by_xforward_is_linked_to_that_edge
     edges.finish()
     assert edges.state_of_anna() is RecipientState.DELIVERED
     assert len(edges.transcript().recipients[0].attempts) == 2
+
+
+def test_a_queue_file_that_a_journal_names_while_the_lock_is_waited_for_is_not_linked(
+    edges: Edges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edges.log_a()
+    edges.log_b()
+
+    def named_meanwhile(session: Session, _hosts: object) -> None:
+        session.execute(text("UPDATE queue_files SET login = 'max', message_id = :id WHERE queue_id = '4dDmB7Relayed'")
+                        .bindparams(bindparam("id", uuid.uuid4(), type_=Uuid)))  # fmt: skip
+
+    monkeypatch.setattr(relay_links, "_lock", named_meanwhile)
+    edges.finish()
+    assert edges.state_of_anna() is RecipientState.DELIVERED
 
 
 # --- in any order ---------------------------------------------------------------------------------------------------

@@ -168,6 +168,12 @@ def test_apply_gives_postfix_what_it_needs_once(server: Server) -> None:
     server.machine.wait_until("systemctl", "is-active", "dovecot-sendproof")
 
 
+def test_postfix_starts_after_what_it_asks(server: Server) -> None:
+    for name in ("sendproof-milter", "dovecot-sendproof"):
+        before = server.machine.run("systemctl", "show", "--value", "-p", "Before", name).stdout
+        assert "postfix@-.service" in before.split()
+
+
 def test_the_doctor_finds_every_link_whole(server: Server) -> None:
     server.publish(server.sendproof("domain", "add", "relay.example", "--active"))
     server.sendproof("plan", "add", "personal", "--recipients-per-day", "1000")
@@ -252,6 +258,14 @@ def test_an_upgrade_loses_no_mail(server: Server) -> None:
     for subject in accepted:
         assert b"DKIM-Signature" in server.arrived(subject)
     assert "nothing to do" in server.sendproof("postfix", "apply")
+
+
+def test_a_package_that_is_deconfigured_leaves_postfix_and_the_services_alone(server: Server) -> None:
+    """As dpkg does it to make room for another package; afterwards it is configured again."""
+    before = server.configuration()
+    server.machine.run("/var/lib/dpkg/info/sendproof.prerm", "deconfigure", "in-favour", "another", "1")
+    assert server.configuration() == before
+    server.machine.run("systemctl", "is-active", *SERVICES, "dovecot-sendproof")
 
 
 def test_a_removal_that_cannot_take_postfix_back_removes_nothing(server: Server) -> None:

@@ -181,6 +181,46 @@ def test_two_instances_share_our_dovecot(operators: Make, tmp_path: Path) -> Non
     assert first.tree() == before
 
 
+def test_a_file_of_the_operators_that_stands_in_our_dovecots_place_stays(operators: Make) -> None:
+    made = operators("stock")
+    before = made.tree()
+    apply(made.instance)
+    theirs = made.folder / "dovecot-operators.conf"
+    theirs.write_text("protocols = imap\n")
+    assert revert(made.with_settings(dovecot_config=theirs)).changed
+    assert theirs.read_text() == "protocols = imap\n"
+    theirs.unlink()
+    assert made.tree() == before
+    apply(made.instance)
+    ours = made.instance.settings.dovecot_config
+    ours.write_text("protocols = imap\n")
+    assert any(str(ours) in note for note in revert(made.instance).notes)
+    assert ours.read_text() == "protocols = imap\n"
+
+
+def test_our_dovecots_file_goes_where_the_settings_name_another(operators: Make) -> None:
+    made = operators("stock")
+    before = made.tree()
+    apply(made.instance)
+    moved = made.with_settings(dovecot_config=made.folder / "moved.conf")
+    assert apply(moved).changed
+    assert not made.instance.settings.dovecot_config.exists()
+    assert not apply(moved).changed
+    revert(moved)
+    assert made.tree() == before
+
+
+def test_a_copy_of_a_service_that_was_extended_is_named_when_ours_is_taken_back(operators: Make) -> None:
+    made = operators("submission")
+    apply(made.instance)
+    text = (made.directory / "master.cf").read_text()
+    (made.directory / "master.cf").write_text(text.replace("\nsubmission ", "\n2587 "))
+    assert [note for note in apply(made.instance).notes if "2587/inet still" in note] == []
+    (named,) = [note for note in revert(made.instance).notes if "2587/inet still" in note]
+    assert "cleanup_service_name=sendproof-cleanup" in named
+    assert "smtpd_milters={unix:sendproof/milter.sock" in named
+
+
 def test_only_root_may_apply(operators: Make) -> None:
     made = operators("stock")
     child = os.fork()

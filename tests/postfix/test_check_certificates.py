@@ -13,7 +13,9 @@ from sendproof_postfix.doctor import CannotLook, Finding, Severity
 from sendproof_testing import doctor_subjects
 
 VERDICTS = doctor_subjects.verdicts()
-SERVICE = "submission inet n - n - - smtpd\n  -o smtpd_sasl_auth_enable=yes\n"
+SERVICE = "submission inet n - n - - smtpd\n  -o smtpd_sasl_auth_enable=yes\n  -o smtpd_milters=unix:/run/m.sock\n"
+OTHER_SERVICE = "smtp inet n - n - - smtpd\n  -o smtpd_sasl_auth_enable=yes\n"
+MILTER = '[milter]\nsocket = "/run/m.sock"\n'
 
 
 def make(folder: Path, days: int = 90, names: tuple[str, ...] = (doctor_subjects.HOST,)) -> None:
@@ -32,10 +34,10 @@ def make(folder: Path, days: int = 90, names: tuple[str, ...] = (doctor_subjects
     (folder / "key.pem").chmod(0o600)
 
 
-def look(folder: Path, text: str = "") -> list[Finding]:
-    main = f"smtpd_tls_cert_file = {folder}/cert.pem\nsmtpd_tls_key_file = {folder}/key.pem\n"
-    doctor_subjects.postfix(folder, main, SERVICE)
-    return list(check_certificates.look(doctor_subjects.subject(folder, text), VERDICTS))
+def look(folder: Path, text: str = "", main: str = "", master: str = SERVICE) -> list[Finding]:
+    main = main or f"smtpd_tls_cert_file = {folder}/cert.pem\nsmtpd_tls_key_file = {folder}/key.pem\n"
+    doctor_subjects.postfix(folder, main, master)
+    return list(check_certificates.look(doctor_subjects.subject(folder, MILTER + text), VERDICTS))
 
 
 def test_a_certificate_with_time_name_and_key_is_well(tmp_path: Path) -> None:
@@ -59,6 +61,57 @@ def test_a_certificate_for_another_name_is_an_error(tmp_path: Path, names: tuple
 def test_the_name_is_that_which_people_enter(tmp_path: Path) -> None:
     make(tmp_path, names=("smtp.provider.example",))
     assert doctor_subjects.severities(look(tmp_path, '[submission]\nhost = "smtp.provider.example"\n')) == [Severity.OK]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[submission]\nhost = "smtp.provider.example"\n',
+        '[site]\nurl = "https://smtp.provider.example"\ntracking_url = "https://t.example"\n',
+    ],
+)
+def test_the_machines_own_name_is_not_enough_where_people_enter_another(tmp_path: Path, text: str) -> None:
+    make(tmp_path, names=(doctor_subjects.HOST,))
+    found = look(tmp_path, text, master=OTHER_SERVICE + SERVICE)
+    assert [one.said for one in found if one.severity is Severity.ERROR] == [
+        f"{tmp_path}/cert.pem is for {doctor_subjects.HOST}, and not for smtp.provider.example."
+    ]
+    # As of a port 25 where people may sign in, past our milter.
+    assert doctor_subjects.severities(look(tmp_path, text, master=OTHER_SERVICE)) == [Severity.OK]
+
+
+def test_a_chain_may_have_its_key_in_a_file_before(tmp_path: Path) -> None:
+    make(tmp_path)
+    chain = f"smtpd_tls_chain_files = {tmp_path}/key.pem, {tmp_path}/cert.pem\n"
+    assert doctor_subjects.severities(look(tmp_path, main=chain)) == [Severity.OK]
+    (tmp_path / "both.pem").write_bytes((tmp_path / "key.pem").read_bytes() + (tmp_path / "cert.pem").read_bytes())
+    (tmp_path / "both.pem").chmod(0o600)
+    assert doctor_subjects.severities(look(tmp_path, main=f"smtpd_tls_chain_files = {tmp_path}/both.pem\n")) == [
+        Severity.OK
+    ]
+    (tmp_path / "key.pem").unlink()
+    found = look(tmp_path, main=chain)
+    assert Severity.ERROR in doctor_subjects.severities(found)
+    assert f"{tmp_path}/key.pem" in found[0].said
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        "smtpd_tls_chain_files = %(rsa)s/key.pem, %(rsa)s/cert.pem, %(ec)s/key.pem, %(ec)s/cert.pem\n",
+        "smtpd_tls_cert_file = %(rsa)s/cert.pem\nsmtpd_tls_key_file = %(rsa)s/key.pem\n"
+        "smtpd_tls_eccert_file = %(ec)s/cert.pem\nsmtpd_tls_eckey_file = %(ec)s/key.pem\n",
+    ],
+    ids=["chain", "files"],
+)
+def test_each_kind_of_certificate_is_looked_at(tmp_path: Path, main: str) -> None:
+    folders = {name: tmp_path / name for name in ("rsa", "ec")}
+    for name, days in (("rsa", 90), ("ec", -1)):
+        folders[name].mkdir()
+        make(folders[name], days)
+    found = look(tmp_path, main=main % folders)
+    assert doctor_subjects.severities(found) == [Severity.OK, Severity.ERROR]
+    assert str(folders["ec"]) in found[1].said
 
 
 def test_a_key_of_another_certificate_is_an_error(tmp_path: Path) -> None:

@@ -123,6 +123,20 @@ def test_on_postgresql_days_and_grants_are_looked_at(postgres_url: str, tmp_path
 
 
 @pytest.mark.postgres
+def test_connections_of_other_roles_count(postgres_url: str) -> None:
+    def used() -> int:
+        with database.reading() as session:
+            return check_database.connections(session)[0]
+
+    with contextlib.closing(open_database(postgres_url)) as database, contextlib.ExitStack() as stack:
+        before = used()
+        for _ in range(5):
+            other = stack.enter_context(contextlib.closing(open_database(postgres_url, Program.MILTER)))
+            stack.enter_context(other.engine.connect()).execute(text("SELECT 1"))
+        assert used() >= before + 5
+
+
+@pytest.mark.postgres
 def test_a_role_that_lacks_a_grant_is_named(postgres_url: str) -> None:
     database = open_database(postgres_url)
     schema_version.upgrade(database)

@@ -12,7 +12,7 @@ from sendproof_core.plans import QuotaLimits
 from sendproof_core.secrets_store import SecretsStore
 from sendproof_core.states import KeyState
 from sendproof_postfix import check_dns
-from sendproof_postfix.doctor import Finding, Severity
+from sendproof_postfix.doctor import CannotLook, Finding, Severity
 from sendproof_testing import dns_zone, doctor_subjects
 from sendproof_testing.dns_zone import DnsZone
 
@@ -87,6 +87,20 @@ def test_a_customers_key_that_dns_lacks_is_a_warning(sqlite_database: Database, 
     assert doctor_subjects.severities(keys(tmp_path, zone)) == [Severity.WARNING]
 
 
+def test_keys_that_there_was_no_time_for_are_counted_and_ours_come_first(
+    sqlite_database: Database, tmp_path: Path, zone: DnsZone
+) -> None:
+    sign(sqlite_database, tmp_path, "relay.example", is_customers=False)
+    sign(sqlite_database, tmp_path, "own.example", is_customers=True)
+    times = iter([0.0, 26.0])
+    subject = doctor_subjects.subject(tmp_path, dns(zone))
+    ours, left = check_dns.look_at_keys(subject, VERDICTS, lambda: next(times))
+    assert ours.severity is Severity.ERROR
+    assert ours.details == ("sp1._domainkey.relay.example: missing",)
+    assert left.severity is Severity.NOTE
+    assert left.said.endswith("not looked at now: 1.")
+
+
 def names(folder: Path, zone: DnsZone, address: str = ADDRESS, main: str = "") -> list[Finding]:
     doctor_subjects.postfix(folder, f"smtp_bind_address = {address}\n{main}")
     return list(check_dns.look_at_names(doctor_subjects.subject(folder, dns(zone)), VERDICTS))
@@ -113,6 +127,20 @@ def test_a_private_address_is_only_a_note(tmp_path: Path, zone: DnsZone) -> None
     zone.set(doctor_subjects.HOST, "A", ADDRESS)
     helo, address = names(tmp_path, zone, "10.1.2.3")
     assert (helo.severity, address.severity) == (Severity.NOTE, Severity.NOTE)
+
+
+def test_names_that_only_a_name_server_of_ours_has_prove_nothing(tmp_path: Path, zone: DnsZone) -> None:
+    zone.set(doctor_subjects.HOST, "A", "10.1.2.3")
+    zone.set("3.2.1.10.in-addr.arpa", "PTR", f"{doctor_subjects.HOST}.")
+    helo, address = names(tmp_path, zone, "10.1.2.3")
+    assert (helo.severity, address.severity) == (Severity.NOTE, Severity.NOTE)
+    assert "not public" in helo.said
+    assert "not public" in address.said
+
+
+def test_where_another_server_takes_all_mail_our_names_are_not_looked_at(tmp_path: Path, zone: DnsZone) -> None:
+    with pytest.raises(CannotLook, match=r"mail leaves through \[smart.example\]:587"):
+        names(tmp_path, zone, main="relayhost = [smart.example]:587\n")
 
 
 def test_a_helo_name_that_is_none_or_has_no_address_is_an_error(tmp_path: Path, zone: DnsZone) -> None:

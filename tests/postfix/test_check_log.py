@@ -72,6 +72,21 @@ def test_what_is_thrown_away_is_said_with_the_messages_that_fit(
     assert (severity is Severity.OK) or "messages a second" in finding.said or facts.way is Way.UNKNOWN
 
 
+def test_the_unit_of_the_instance_speaks_before_the_one_that_starts_all() -> None:
+    units = {"postfix@-.service": "[Service]\nLogRateLimitIntervalSec=0\n", "postfix.service": "[Service]\n"}
+
+    def severity(instance: str, known: dict[str, str]) -> Severity:
+        text = check_log.unit_settings(instance, lambda name: known.get(name, ""))
+        return check_log.judge_limits(LogFacts(Way.JOURNALD, by_journal=True), "", text, VERDICTS).severity
+
+    assert severity("", units) is Severity.OK
+    assert severity("", {**units, "postfix@-.service": units["postfix.service"]}) is Severity.NOTE
+    assert severity("second", {**units, "postfix@second.service": "[Service]\n"}) is Severity.NOTE
+    # Where Postfix has one unit, as on other systems.
+    assert severity("", {"postfix.service": units["postfix@-.service"]}) is Severity.OK
+    assert check_log.unit_settings("", lambda _name: "") == ""
+
+
 def test_the_way_of_the_log_is_seen_from_postfix_and_the_system(tmp_path: Path) -> None:
     postfix = PostfixConfiguration(doctor_subjects.postfix(tmp_path))
     root = tmp_path / "root"

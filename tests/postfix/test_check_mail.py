@@ -2,6 +2,7 @@
 
 import dataclasses
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,9 @@ from sendproof_core.states import RecipientState
 from sendproof_core.transcripts import AttemptView, DialogueLine, MessageView, RecipientView, Transcript
 from sendproof_milter import signing
 from sendproof_postfix import check_mail
+from sendproof_postfix.check_mail_route import Door, Sender
 from sendproof_postfix.doctor import Severity
-from sendproof_testing import dns_zone, doctor_subjects, submissions
+from sendproof_testing import certificates, dns_zone, doctor_subjects, submission_server, submissions
 
 VERDICTS = doctor_subjects.verdicts()
 NOW = doctor_subjects.NOW
@@ -123,6 +125,39 @@ def test_the_signature_of_what_arrived_is_verified_with_the_key_in_dns() -> None
         assert changed is not None
         assert check_mail._verifies(changed, Questions(asking)) is False
         assert check_mail._verifies(b"Subject: none\r\n\r\nHello\r\n", Questions(asking)) is None
+
+
+def test_a_key_that_dns_does_not_answer_for_is_not_a_signature_that_is_broken() -> None:
+    with dns_zone.running() as zone:
+        asking = DnsSettings(servers=(zone.server,), timeout_seconds=2.0)
+        copy = check_mail.in_mailbox(arrived(), "<1@own.example>")
+        assert copy is not None
+        zone.break_name(f"{KEY.selector}._domainkey.{KEY.domain}")
+        assert check_mail._verifies(copy, Questions(asking)) is None
+
+
+def test_no_password_goes_to_a_server_that_shows_another_certificate(tmp_path: Path) -> None:
+    message = check_mail._mail("max@own.example", "anna@far.example", doctor_subjects.HOST, NOW)
+    other = tmp_path / "other.pem"
+    certificates.make(other, tmp_path / "other.key", ("localhost",), NOW)
+    with submission_server.running_submission_server(tmp_path, login="max", password="right") as server:
+        # As after a renewal: the new one, and what vouches for the old one as well.
+        renewed = tmp_path / "renewed.pem"
+        renewed.write_bytes(other.read_bytes() + server.ca_file.read_bytes())
+
+        def submit(password: str, *files: Path) -> None:
+            door = Door("submission/inet", "127.0.0.1", server.port, False, files)
+            check_mail._submit(door, Sender("max", password, "max@own.example"), message)
+
+        with pytest.raises(check_mail._OtherCertificate):
+            submit("wrong", renewed)
+        with pytest.raises(check_mail._Refused, match="cannot be read"):
+            submit("right", tmp_path / "missing.pem")
+        with pytest.raises(check_mail._Refused, match="refused the login"):
+            submit("wrong", server.ca_file)
+        assert server.mails == []
+        submit("right", other, server.ca_file)
+        assert [one.recipients for one in server.mails] == [("anna@far.example",)]
 
 
 def test_our_message_is_found_in_a_mailbox_among_others() -> None:

@@ -24,13 +24,14 @@ SERVICE = "  -o smtpd_sasl_auth_enable=yes\n  -o smtpd_milters=unix:/run/milter.
 
 
 def door(folder: Path, main: str, master: str) -> Door:
-    return check_mail_route.door(PostfixConfiguration(doctor_subjects.postfix(folder, main, master)))
+    doctor_subjects.postfix(folder, main, master)
+    return check_mail_route.door(doctor_subjects.subject(folder, '[milter]\nsocket = "/run/milter.sock"\n'))
 
 
 def test_a_service_is_asked_where_it_listens(tmp_path: Path) -> None:
     wrapped = "  -o smtpd_tls_wrappermode=yes\n  -o smtpd_tls_cert_file=/etc/cert.pem\n"
     found = door(tmp_path, "", f"127.0.0.2:4650 inet n - n - - smtpd\n{SERVICE}{wrapped}")
-    assert found == Door("127.0.0.2:4650/inet", "127.0.0.2", 4650, True, Path("/etc/cert.pem"))
+    assert found == Door("127.0.0.2:4650/inet", "127.0.0.2", 4650, True, (Path("/etc/cert.pem"),))
     named = door(tmp_path, "inet_interfaces = all\n", f"submission inet n - n - - smtpd\n{SERVICE}")
     assert (named.host, named.port, named.is_wrapped) == ("localhost", 587, False)
 
@@ -38,6 +39,15 @@ def test_a_service_is_asked_where_it_listens(tmp_path: Path) -> None:
 def test_without_a_service_that_asks_our_milter_nothing_is_sent(tmp_path: Path) -> None:
     with pytest.raises(CannotLook, match="no service"):
         door(tmp_path, "", "submission inet n - n - - smtpd\n  -o smtpd_sasl_auth_enable=yes\n")
+
+
+def test_a_service_that_asks_only_milters_of_others_is_passed_over(tmp_path: Path) -> None:
+    others = "smtp inet n - n - - smtpd\n  -o smtpd_sasl_auth_enable=yes\n"
+    main = "smtpd_milters = unix:/run/opendkim.sock\n"
+    found = door(tmp_path, main, f"{others}submission inet n - n - - smtpd\n{SERVICE}")
+    assert (found.service, found.port) == ("submission/inet", 587)
+    with pytest.raises(CannotLook, match="no service"):
+        door(tmp_path, main, others)
 
 
 def test_the_mail_goes_to_who_is_named_or_to_root_if_mail_is_delivered_here(tmp_path: Path) -> None:

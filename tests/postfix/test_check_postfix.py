@@ -56,6 +56,16 @@ def test_a_configuration_that_postfix_refuses_is_an_error_in_its_words() -> None
     assert "no-such-user" in errors[0].said
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="`postfix status` wants root")
+def test_a_postfix_that_does_not_run_is_an_error_with_its_command() -> None:
+    with doctor_subjects.public_folder() as folder:
+        subject = doctor_subjects.subject(folder)
+        doctor_subjects.postfix(folder)
+        errors = [one for one in check_postfix.look(subject, VERDICTS) if one.severity is Severity.ERROR]
+    assert [one.said for one in errors] == ["Postfix does not run."]
+    assert "systemctl start postfix" in errors[0].remedy
+
+
 def test_no_postfix_is_one_error() -> None:
     with doctor_subjects.public_folder() as folder:
         subject = doctor_subjects.subject(folder, MILTER)

@@ -10,6 +10,8 @@ from sendproof_core.database import Database
 from sendproof_core.schema import Attempt, Delivery, QueueFile, ReadingPosition, Recipient
 from sendproof_core.source_names import source_name
 from sendproof_core.states import RecipientState
+from sendproof_logparser import sources
+from sendproof_logparser.settings import LogparserSettings
 from sendproof_postfix import check_record
 from sendproof_postfix.doctor import CannotLook, Severity
 from sendproof_testing import doctor_subjects
@@ -19,11 +21,11 @@ NOW = doctor_subjects.NOW
 LOGPARSER = '[logparser]\nmaillogs = ["/var/log/mail.log"]\n'
 
 
-def read_up_to(database: Database, host: str, at: dt.datetime) -> None:
+def read_up_to(database: Database, host: str, at: dt.datetime, place: str = "/var/log/mail.log") -> None:
     with database.writing() as session:
         session.add(
             ReadingPosition(
-                source=source_name(host, "/var/log/mail.log"),
+                source=source_name(host, place),
                 fingerprint="",
                 fingerprint_octets=0,
                 inode=1,
@@ -50,12 +52,43 @@ def test_how_far_this_machines_logs_were_read_is_said(sqlite_database: Database,
     assert "2 h behind" in late.said
 
 
+def test_a_log_of_the_settings_that_has_lines_and_was_never_read_is_an_error(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    log, empty = tmp_path / "new.log", tmp_path / "empty.log"
+    log.write_text("line\n")
+    empty.touch()
+    named = ", ".join(f'"{path}"' for path in ("/var/log/mail.log", log, empty, tmp_path / "missing.log"))
+    subject = doctor_subjects.subject(tmp_path, f"[logparser]\nmaillogs = [{named}]\n")
+    read_up_to(sqlite_database, doctor_subjects.HOST, NOW)
+    errors = [one for one in check_record.look_at_reading(subject, VERDICTS) if one.severity is Severity.ERROR]
+    assert [one.said for one in errors] == [f"nothing of {log} was read yet."]
+    assert "Restart sendproof-logparser" in errors[0].remedy
+    read_up_to(sqlite_database, doctor_subjects.HOST, NOW, str(log))
+    assert Severity.ERROR not in doctor_subjects.severities(check_record.look_at_reading(subject, VERDICTS))
+
+
+@pytest.mark.parametrize("directory", ["", "/srv/journal"])
+def test_sources_are_called_as_the_logparser_calls_them(directory: str) -> None:
+    settings = LogparserSettings(
+        maillogs=(Path("mail.log"),), journals=(Path("/j/milter"),), journald=True, journald_directory=directory
+    )
+    followed = [source.name for source in sources.followed(settings, "edge1", grace_seconds=0)]
+    assert followed == [
+        check_record.file_source("edge1", Path("/j/milter")),
+        check_record.file_source("edge1", Path("mail.log")),
+        check_record.journald_source("edge1", directory),
+    ]
+
+
 def test_a_machine_that_reads_no_logs_is_passed_over(tmp_path: Path) -> None:
     with pytest.raises(CannotLook, match="logparser"):
         list(check_record.look_at_reading(doctor_subjects.subject(tmp_path), VERDICTS))
 
 
-def deliver(database: Database, number: int, service: str, *, talked: bool) -> None:
+def deliver(
+    database: Database, number: int, service: str, *, talked: bool, handed_on_at: dt.datetime | None = None
+) -> None:
     with database.writing() as session:
         session.add(
             QueueFile(id=number, host=doctor_subjects.HOST, instance="postfix", queue_id=f"4Z{number}", born_at=NOW)
@@ -69,7 +102,12 @@ def deliver(database: Database, number: int, service: str, *, talked: bool) -> N
         )
         session.add(
             Recipient(
-                id=number, queue_file_id=number, address="a@far.example", state=RecipientState.DELIVERED, state_at=NOW
+                id=number,
+                queue_file_id=number,
+                address="a@far.example",
+                state=RecipientState.DELIVERED,
+                state_at=NOW,
+                handed_on_at=handed_on_at,
             )
         )
         session.flush()
@@ -111,6 +149,8 @@ def test_deliveries_without_a_conversation_are_found_in_the_record(sqlite_databa
     deliver(sqlite_database, 1, "postfix/smtp", talked=True)
     # Our own way from queue file to queue file needs none.
     deliver(sqlite_database, 2, "postfix/sendproof-split/smtp", talked=False)
+    # Nor does the way to a content filter of this machine.
+    deliver(sqlite_database, 5, "postfix/amavis/smtp", talked=False, handed_on_at=NOW)
     assert severity() is Severity.OK
     deliver(sqlite_database, 3, "postfix/smtp", talked=False)
     assert severity() is Severity.WARNING
@@ -118,3 +158,16 @@ def test_deliveries_without_a_conversation_are_found_in_the_record(sqlite_databa
     (finding,) = check_record.look_at_dialogue(subject, VERDICTS)
     assert finding.severity is Severity.ERROR
     assert "postfix/relay/smtp" in finding.said
+
+
+def test_of_a_transport_that_signs_in_no_conversation_is_missed(sqlite_database: Database, tmp_path: Path) -> None:
+    master = "smarthost unix - - n - - smtp\n -o smtp_sasl_auth_enable=yes\n -o syslog_name=postfix/smarthost\n"
+    directory = doctor_subjects.postfix(tmp_path, master=master)
+    os.utime(directory / "master.cf", (NOW.timestamp(), NOW.timestamp()))
+    subject = doctor_subjects.subject(tmp_path)
+    deliver(sqlite_database, 1, "postfix/smarthost/smtp", talked=False)
+    deliver(sqlite_database, 2, "postfix/smtp", talked=True)
+    note, finding = check_record.look_at_dialogue(subject, VERDICTS)
+    assert note.severity is Severity.NOTE
+    assert "postfix/smarthost/smtp signs in at other servers" in note.said
+    assert finding.severity is Severity.OK

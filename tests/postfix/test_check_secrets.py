@@ -62,6 +62,39 @@ def test_a_file_of_passwords_is_looked_at_wherever_it_is(tmp_path: Path) -> None
     assert "passwd-file" in finding.said
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="asks in the name of another user")
+def test_a_secret_that_the_services_user_may_not_read_is_an_error() -> None:
+    with doctor_subjects.public_folder() as folder:
+        SecretsStore(folder / "secrets").create()
+        (folder / "password").write_text("x\n")
+        for path in (folder / "secrets", *(folder / "secrets").iterdir()):
+            os.chown(path, 65534, -1)
+        for path in (folder / "secrets/links.key", folder / "secrets/site.key", folder / "password"):
+            os.chown(path, 0, 0)
+            path.chmod(0o600)
+        text = f'[notices]\npassword_file = "{folder}/password"\n'
+        subject = doctor_subjects.subject(folder, text, service_user="nobody")
+        found = list(check_secrets.look(subject, VERDICTS))
+    assert doctor_subjects.severities(found) == [Severity.ERROR, Severity.ERROR]
+    assert "nobody may not read the secret file" in found[0].said, "site.key is no program's of this machine"
+    assert "links.key" in found[0].said
+    assert "chown nobody" in found[0].remedy
+    assert "the notices' password file" in found[1].said
+
+
+def test_what_systemd_gives_a_service_need_not_be_in_the_folder(tmp_path: Path) -> None:
+    unit = "# /etc/systemd/x.conf\n[Service]\nLoadCredential=site.key:/srv/site.key\nSetCredential = links.key:text\n"
+    unit += "LoadCredentialEncrypted=tokens-1.key\n#LoadCredential=key-encryption.key:/x\nUser=sendproof\n"
+    given = {"web": check_secrets.given_by_systemd(unit)}
+    assert given == {"web": {"site.key", "links.key", "tokens-1.key"}}
+    assert not list(check_secrets.judge_names(tmp_path, ["key-encryption.key"], given, VERDICTS))
+    (missing,) = check_secrets.judge_names(tmp_path, ["key-encryption.key"], {**given, "milter": frozenset()}, VERDICTS)
+    assert "tokens-1.key" in missing.said, "nobody gives it to the milter"
+    assert "site.key" not in missing.said
+    everything = ["key-encryption.key", "links.key", "site.key", "tokens-1.key", "tokens-2.key"]
+    assert check_secrets.read_names(everything, given) == {"key-encryption.key", "tokens-2.key"}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a file away")
 def test_a_file_of_somebody_elses_is_a_warning(tmp_path: Path) -> None:
     SecretsStore(tmp_path / "secrets").create()

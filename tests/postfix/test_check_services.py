@@ -1,11 +1,14 @@
 """What systemd says of the units."""
 
+from pathlib import Path
+
 import pytest
 
 from sendproof_postfix import check_services
 from sendproof_postfix.doctor import CannotLook, Severity
 from sendproof_testing import doctor_subjects
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 VERDICTS = doctor_subjects.verdicts()
 SHOWN = """\
 Id=sendproof-milter.service
@@ -47,6 +50,14 @@ def test_a_unit_runs_or_that_is_said(changes: dict[str, str], is_wanted: bool, s
     found = list(check_services.judge({**RUNNING, **changes}, is_wanted=is_wanted, verdicts=VERDICTS))
     assert doctor_subjects.severities(found) == severities
     assert all("x.service" in finding.said for finding in found)
+
+
+def test_our_dovecot_is_wanted_only_where_its_settings_are(tmp_path: Path) -> None:
+    assert check_services.others(tmp_path / "dovecot.conf") == ("postfix.service", "postfix@-.service")
+    (tmp_path / "dovecot.conf").touch()
+    assert "dovecot-sendproof.service" in check_services.others(tmp_path / "dovecot.conf")
+    unit = REPOSITORY / "packaging/systemd/dovecot-sendproof.service"
+    assert f"ConditionPathExists={check_services._DOVECOT_WANTS}\n" in unit.read_text()
 
 
 @pytest.mark.skipif(check_services._SYSTEMD.exists(), reason="systemd runs here")

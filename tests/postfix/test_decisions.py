@@ -175,6 +175,11 @@ def test_our_milter_that_is_there_already_stands_there_once() -> None:
         (LOGIN, {"smtpd_milter_maps": "cidr:/x"}, "submission/inet/smtpd_milter_maps"),
         (LOGIN, {"receive_override_options": "no_milters"}, "submission/inet/receive_override_options"),
         (f"{LOGIN} -o cleanup_service_name=gone", {}, "gone/unix"),
+        (
+            f"{LOGIN} -o receive_override_options=no_address_mappings",
+            {"virtual_alias_maps": "hash:/a"},
+            "submission/inet/receive_override_options",
+        ),
     ],
 )
 def test_a_service_that_cannot_be_extended_is_a_conflict_with_its_parameter(
@@ -231,12 +236,49 @@ def test_milters_switched_off_in_main_cf_are_on_for_our_services() -> None:
 
 
 @pytest.mark.parametrize(
+    ("main", "named"),
+    [
+        ({"receive_override_options": "no_address_mappings", "always_bcc": "all@a.example"}, True),
+        ({"receive_override_options": "no_address_mappings"}, False),
+        ({"always_bcc": "all@a.example"}, False),
+    ],
+)
+def test_addresses_that_would_never_be_mapped_are_named(main: dict[str, str], named: bool) -> None:
+    found = decide(main=main)
+    assert places(found, fatal=False) == (["receive_override_options"] if named else [])
+    assert found.fatal == ()
+
+
+def test_what_main_cf_asks_of_clients_and_our_own_services_do_not_is_named_once() -> None:
+    main = {"smtpd_milters": "inet:a", "smtpd_sender_restrictions": "check_sender_access hash:/a"}
+    found = decide(main=main)
+    assert "submissions/inet" in added(found)
+    assert places(found, fatal=False) == list(main)
+    theirs = [f"{port} inet n - n - - smtpd {LOGIN} -o smtpd_sasl_path=private/sendproof-auth" for port in (587, 465)]
+    assert places(decide(*theirs, main={"smtpd_sender_restrictions": "reject"}), fatal=False) == []
+
+
+def test_a_transport_that_signs_in_logs_no_conversation() -> None:
+    main = {"relayhost": "[smarthost.example]:587", "smtp_sasl_auth_enable": "Yes"}
+    found = decide("relay unix - - y - - smtp -o smtp_sasl_auth_enable=no", main=main)
+    kept_quiet = {"debug_peer_list", "debug_peer_level", "smtp_tls_session_cache_database"}
+    assert kept_quiet & options(found, "smtp/unix").keys() == set()
+    assert options(found, "smtp/unix")["disable_mime_output_conversion"] == "yes"
+    assert options(found, "relay/unix")["debug_peer_level"] == "1"
+    assert [(one.where, one.found, one.needed, one.fatal) for one in found.conflicts] == [
+        ("smtp/unix/smtp_sasl_auth_enable", "yes", "no", False)
+    ]
+    assert "password" in found.conflicts[0].why
+
+
+@pytest.mark.parametrize(
     ("change", "main", "where"),
     [
-        ({"around": replace(AROUND, taken=frozenset({"submission"}))}, {}, "[postfix] submission_port"),
-        ({"around": replace(AROUND, taken=frozenset({"127.0.0.1:10026"}))}, {}, "[postfix] resubmit_port"),
+        ({"around": replace(AROUND, taken={"submission": "why"})}, {}, "[postfix] submission_port"),
+        ({"around": replace(AROUND, taken={"127.0.0.1:10026": "why"})}, {}, "[postfix] resubmit_port"),
         ({}, {"inet_protocols": "ipv6"}, "inet_protocols"),
         ({"settings": PostfixSettings()}, {}, "smtpd_tls_cert_file"),
+        ({"around": replace(AROUND, dovecot_version="2.4.1-4 (7d8c0e5759)")}, {}, "dovecot"),
         ({}, {"mail_version": "3.4.1"}, "mail_version"),
         ({}, {"mail_version": "four"}, "mail_version"),
         ({}, {"cleanup_service_name": "gone"}, "gone/unix"),

@@ -1,15 +1,17 @@
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sendproof_core.errors import UserError
 from sendproof_core.settings import SettingsFile
+from sendproof_postfix import apply as applying
 from sendproof_postfix import plan
 from sendproof_postfix.plan import Instance
-from sendproof_testing.operators_postfix import OperatorsPostfix
+from sendproof_testing.operators_postfix import CORPUS, OperatorsPostfix
 
 Make = Callable[[str], OperatorsPostfix]
 
@@ -90,6 +92,35 @@ def test_a_port_on_which_another_listens_is_in_the_way(operators: Make) -> None:
         found = plan.plan(made.with_settings(resubmit_port=port, submission_port=f"127.0.0.1:{port}"))
     assert [one.where for one in found.fatal] == ["[postfix] submission_port", "[postfix] resubmit_port"]
     assert found.changes == ()
+
+
+def test_our_own_service_is_no_other_program_however_its_port_is_written(operators: Make) -> None:
+    made = operators("stock")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with (made.directory / "master.cf").open("a") as master:
+            master.write(f"localhost:{port} inet n - n - - smtpd -o smtpd_sasl_auth_enable=no\n")
+        found = plan.plan(made.with_settings(submission_port=f"127.0.0.1:{port}"))
+    assert [one.where for one in found.fatal] == [f"localhost:{port}/inet/smtpd_sasl_auth_enable"]
+
+
+def test_a_running_service_of_ours_may_get_its_port_in_other_words(operators: Make) -> None:
+    made = operators("stock")
+    applying.apply(made.with_settings(submission_port="submission", submissions_port=""), reload=False)
+    with socket.create_server(("127.0.0.1", 587)):
+        assert plan.plan(made.with_settings(submission_port="127.0.0.1:587", submissions_port="")).fatal == ()
+
+
+def test_a_port_of_another_instance_is_in_the_way_though_nobody_listens_there(operators: Make, tmp_path: Path) -> None:
+    made = operators("stock")
+    (tmp_path / "second").mkdir()
+    second = OperatorsPostfix(tmp_path / "second", CORPUS["stock"], tmp_path / "second" / "queue2")
+    applying.apply(made.instance, reload=False)
+    other = replace(made.instance, config_directory=second.directory)
+    found = plan.plan(other)
+    assert [(one.where, str(made.directory) in one.why) for one in found.fatal] == [("[postfix] resubmit_port", True)]
+    free = replace(made.with_settings(resubmit_port=10027), config_directory=second.directory)
+    assert plan.plan(free).fatal == ()
 
 
 def test_a_port_without_a_number_is_named(operators: Make) -> None:

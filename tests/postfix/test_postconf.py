@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sendproof_postfix import postconf
+from sendproof_postfix import postconf, versions
 from sendproof_postfix.steps import SetMain, SetOption, SetService, Step
 from sendproof_testing.operators_postfix import OperatorsPostfix
 
@@ -68,3 +68,8 @@ def test_what_postfix_refuses_is_said_in_its_words(operators: Make, file: str, l
 
 def test_a_postfix_that_was_not_started_does_not_run(operators: Make) -> None:
     assert not postconf.is_running(operators("stock").directory)
+
+
+def test_dovecot_says_its_version() -> None:
+    assert versions.reads_our_dovecot(postconf.dovecot_version())
+    assert postconf.dovecot_version()[:1].isdecimal()

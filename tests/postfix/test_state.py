@@ -1,3 +1,4 @@
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ STATE = State(
         "sendproof-split": Original(None, None, frozenset()),
     },
     sasl_socket=Path("/queue/private/auth"),
+    dovecot_config=Path("/etc/sendproof/dovecot.conf"),
 )
 CONTENTS: dict[str, bytes | None] = {"main.cf": b"\xff", "sendproof-split": None}
 
@@ -36,6 +38,14 @@ def test_a_state_is_read_as_it_was_kept(folder: StateFolder) -> None:
     assert folder.load(CONFIG) == STATE
     assert folder.original(CONFIG, "main.cf", STATE.originals["main.cf"]) == b"\xff"
     assert folder.original(CONFIG, "sendproof-split", STATE.originals["sendproof-split"]) is None
+
+
+def test_a_state_of_an_older_version_is_read(folder: StateFolder) -> None:
+    path = folder.of(CONFIG) / "state.json"
+    older = json.loads(path.read_text())
+    del older["dovecot_config"]
+    path.write_text(json.dumps(older))
+    assert folder.load(CONFIG) == replace(STATE, dovecot_config=None)
 
 
 @pytest.mark.usefixtures("folder")

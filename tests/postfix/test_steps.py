@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +55,37 @@ def test_of_a_list_only_our_part_is_taken_away() -> None:
     edited = ORIGINAL.replace("inet:a", "inet:new,inet:a,{unix:ours,x=y}")
     back, _ = steps.undo([step], configured({}, edited))
     assert [one.after for one in back] == ["inet:new,inet:a"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "now", "left"),
+    [
+        # The list came from main.cf.
+        (None, "inet:a,{unix:ours,x=y}", "inet:a,inet:new,{unix:ours,x=y}", "inet:a,inet:new"),
+        (None, "inet:a,{unix:ours,x=y}", "inet:a,{ unix:ours, x=z }", "inet:a"),
+        ("inet:a", "inet:a,{unix:ours,x=y}", "unix:ours,{inet:a,x=y}", "{inet:a,x=y}"),
+        # main.cf named our milter already, and another after it.
+        (None, "{unix:ours,x=y},inet:a", "{unix:ours,x=y},inet:a,inet:new", "inet:a,inet:new"),
+        (None, "{unix:ours,x=y}", "{unix:ours,x=z}", None),
+    ],
+)
+def test_our_part_of_a_list_is_known_by_its_address(before: str | None, after: str, now: str, left: str | None) -> None:
+    step = SetOption("submission/inet", "smtpd_milters", before, after)
+    found = configured({}, f"submission inet n - y - - smtpd -o {{ smtpd_milters = {now} }}")
+    back, _ = steps.undo([step], found, {"ours", "/queue/ours"})
+    assert back == [SetOption("submission/inet", "smtpd_milters", now, left)]
+
+
+def test_a_service_that_was_copied_with_our_parts_is_named() -> None:
+    found = configured(
+        {},
+        "2587 inet n - n - - smtpd -o cleanup_service_name=sendproof-cleanup",
+        "3587 inet n - n - - smtpd -o smtpd_milters=inet:a,{unix:run/milter.sock,x=y}",
+        "4587 inet n - n - - smtpd -o syslog_name=sendproof-cleanup -o smtpd_milters=inet:a",
+    )
+    notes = steps.still_named({"sendproof-cleanup", "run/milter.sock"}, found)
+    assert ["2587/inet" in notes[0], "cleanup_service_name=sendproof-cleanup" in notes[0]] == [True, True]
+    assert ["3587/inet" in notes[1], len(notes)] == [True, 2]
 
 
 def test_our_service_goes_even_if_it_was_edited_and_its_words_are_said() -> None:

@@ -35,3 +35,10 @@ def test_only_what_is_older_or_no_version_stops_us() -> None:
 @pytest.mark.parametrize(("level", "chrooted"), [("0", True), ("", True), ("1", False), ("2", False), ("3.10", False)])
 def test_a_dash_in_the_chroot_column_means_yes_at_level_nought(level: str, chrooted: bool) -> None:
     assert versions.chroot_by_default(level) is chrooted
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"), [("", True), ("2.3.19.1 (9b53102964)", True), ("2.4.1-4 (7d8c0e5759)", False), ("2.2.36", False)]
+)
+def test_our_dovecots_file_is_for_two_three(text: str, reads: bool) -> None:
+    assert versions.reads_our_dovecot(text) is reads

@@ -45,6 +45,16 @@ def test_the_services_that_users_reach_let_in_logins_only() -> None:
         assert (options["smtpd_tls_security_level"], options["smtpd_tls_auth_only"]) == ("encrypt", "yes")
 
 
+def test_copies_go_to_ourselves_whatever_main_cf_says_of_a_smarthost() -> None:
+    options = services()["sendproof-split/unix"]
+    assert (options["smtp_tls_security_level"], options["smtp_tls_wrappermode"]) == ("none", "no")
+    assert (options["smtp_sasl_auth_enable"], options["smtp_delivery_status_filter"]) == ("no", "")
+
+
+def test_nothing_that_smtpd_took_is_too_large_for_our_cleanup() -> None:
+    assert {one.name: one.value for one in wanted.wanted(SETTINGS, PLACE).cleanup}["message_size_limit"] == "0"
+
+
 def test_no_smtpd_is_verbose() -> None:
     assert [
         key for key, options in services().items() if {"debug_peer_list", "debug_peer_level"} & options.keys()

@@ -67,7 +67,8 @@ class Options:
     """How a sandbox differs from the ordinary one.
 
     ``joins``: another installation, of which this one is a further edge: the same database and secrets, its site, its
-    logins, its receiving servers. ``schema``: the revision of the database.
+    logins, its receiving servers. ``schema``: the revision of the database. ``operators_master``: what the operator's
+    master.cf has besides, before Sendproof comes; ``{port}`` in it: where users submit; ``{certificate}``, ``{key}``.
     """
 
     hostname: str = HOSTNAME
@@ -89,6 +90,7 @@ class Options:
     quota_when_unavailable: str = "tempfail"
     sign_up: str = "open"
     open_details: bool = False
+    operators_master: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,6 +248,11 @@ class Installation:
             main=(_TEMPLATES / "stock-main.cf.j2", _TEMPLATES / "submission-main.cf.j2"),
             master=(_TEMPLATES / "stock-master.cf.j2", _TEMPLATES / "submission-master.cf.j2"),
         )
+        with (self.postfix_config / "master.cf").open("a") as master:
+            operators = self.options.operators_master.replace("{port}", f"127.0.0.1:{self.submission_port}")
+            master.write(
+                operators.replace("{certificate}", str(self.certificate)).replace("{key}", str(self.certificate_key))
+            )
         ports = {
             GREYLIST: self.greylist_port,
             REFUSE: self.refuse_port,

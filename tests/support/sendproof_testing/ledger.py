@@ -13,7 +13,7 @@ from sendproof_testing import mail
 from sendproof_testing.installation import LOGIN
 from sendproof_testing.sandbox import Sandbox
 
-_SUBMITTED = re.compile(r"postfix/submissions?/smtpd\[\d+\]: (\w+): client=.*sasl_username=(\S+)")
+_SUBMITTED = re.compile(r"postfix/\w+/smtpd\[\d+\]: (\w+): client=.*sasl_username=(\S+)")
 _QUEUED = re.compile(r"postfix/qmgr\[\d+\]: (\w+): from=<.*>, size=\d+, nrcpt=(\d+) \(queue active\)")
 
 

@@ -85,6 +85,12 @@ CORPUS = {
         master=_SUBMISSION,
     ),
     "amavis": Operators(main="content_filter = smtp-amavis:[127.0.0.1]:10024\n", master=_AMAVIS),
+    "smarthost": Operators(
+        main="relayhost = [smarthost.example]:465\nsmtp_sasl_auth_enable = yes\nsmtp_tls_wrappermode = yes\n"
+        "smtp_sasl_password_maps = inline:{{[smarthost.example]:465 = login:password}}\n"
+        "smtp_sasl_tls_security_options = noanonymous\n",
+        replaced=(("relayhost =\n", ""), ("smtp_tls_security_level=may\n", "smtp_tls_security_level=encrypt\n")),
+    ),
     "postscreen": Operators(
         replaced=(
             ("smtp      inet  n       -       y       -       -       smtpd\n", ""),

@@ -20,7 +20,9 @@ SUBMISSION = "smtp.example.net"
 PROVIDER_DOMAIN = "example.net"
 GROUPS = ("sendproof_database", "sendproof_edges", "sendproof_web", "sendproof_notices")
 _RECAP = re.compile(r"^(\S+) +: ok=\d+ +changed=(\d+) +unreachable=(\d+) +failed=(\d+)", re.MULTILINE)
-_CHANGED = re.compile(r"^TASK \[([^\]]+)\] \*+$|^(?:changed|fatal|failed): \[([^\]]+)\]", re.MULTILINE)
+_CHANGED = re.compile(
+    r"^(?:TASK|RUNNING HANDLER) \[([^\]]+)\] \*+$|^(?:changed|fatal|failed): \[([^\]]+)\]", re.MULTILINE
+)
 # Never those of this machine.
 _OPTIONS = "-o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR -F /dev/null"
 
