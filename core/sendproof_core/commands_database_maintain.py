@@ -31,7 +31,8 @@ def maintain(context: Context, only_plan: bool) -> None:
         click.echo("everything is kept ([record] keep_days is 0)")
     else:
         click.echo(f"kept from {record_days.date_of(limit)} on ([record] keep_days is {settings.keep_days})")
-    _check_clock(database, now)
+    if limit is not None:
+        _check_clock(database, now)
     found = retention.plan(database, settings, now)
     if not only_plan:
         # An estimate: what goes with a day or a queue file is not counted before.

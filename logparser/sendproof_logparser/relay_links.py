@@ -90,9 +90,7 @@ def join(session: Session, file_ids: Collection[int]) -> set[int]:
     links = [link for link in decide(set(children), set(sent)) if not link.is_made]
     if links:
         _lock(session, {host for link in links for host in (link.child.host, link.sent[0].host)})
-    for link in links:
-        _write(session, link)
-    return {link.child.file_id for link in links}
+    return {link.child.file_id for link in links if _write(session, link)}
 
 
 def decide(candidates: Collection[Candidate], sent: Collection[Sent]) -> list[Link]:
@@ -209,7 +207,8 @@ def _lock(session: Session, hosts: Iterable[str]) -> None:
         session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"sendproof-record:{host}"})
 
 
-def _write(session: Session, link: Link) -> None:
+def _write(session: Session, link: Link) -> bool:
+    """Whether it still could be."""
     child, first = link.child, link.sent[0]
     if child.parent_host is None:
         made = session.connection().execute(
@@ -222,8 +221,8 @@ def _write(session: Session, link: Link) -> None:
                 link_evidence=LinkEvidence.RELAYED_AS.value,
             )
         )
-        if not made.rowcount:  # while we waited for the lock, another link was made, or a journal has named it
-            return
+        if not made.rowcount:  # while we waited for the lock, a journal has named it
+            return False
     # "Delivered" was said of the edge, before its log was read.
     for one in link.sent:
         session.execute(
@@ -231,3 +230,4 @@ def _write(session: Session, link: Link) -> None:
             .where(Recipient.id == one.recipient_id, Recipient.handed_on_at.is_(None))
             .values(state=RecipientState.QUEUED.value, state_at=one.at, handed_on_at=one.at)
         )
+    return True

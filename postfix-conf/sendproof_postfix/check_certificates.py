@@ -25,7 +25,7 @@ from sendproof_postfix.doctor_postfix import PostfixConfiguration
 from sendproof_postfix.doctor_subject import Subject, owner_and_mode
 
 _LARGEST = 1_000_000
-_LABEL = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----", re.MULTILINE)
+_BLOCK = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----.*?^-----END \1-----", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _in_chain(files: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
     key: Path | None = None
     for path in files:
         try:
-            labels = _LABEL.findall(_content(path))
+            labels = [block[1] for block in _BLOCK.finditer(_content(path))]
         except (FileNotFoundError, IsADirectoryError):
             found.append((path, path))
             continue
@@ -104,14 +104,24 @@ def _in_chain(files: Sequence[Path]) -> tuple[tuple[Path, Path], ...]:
     return tuple(dict.fromkeys(found)) or ((files[0], files[0]),)
 
 
-def first_certificate(path: Path) -> x509.Certificate:
-    """The certificate that a server shows which has this file: the first one.
+def shown_certificates(path: Path) -> list[x509.Certificate]:
+    """What a server may show that has this file: the first certificate, and each that follows a key (postconf(5)).
 
     Raises:
         OSError: it cannot be read.
         ValueError: it holds none.
     """
-    return x509.load_pem_x509_certificate(_content(path))
+    found: list[x509.Certificate] = []
+    is_next = True
+    for block in _BLOCK.finditer(_content(path)):
+        if block[1].endswith(b"PRIVATE KEY"):
+            is_next = True
+        elif block[1] == b"CERTIFICATE" and is_next:
+            found.append(x509.load_pem_x509_certificate(block[0]))
+            is_next = False
+    if not found:
+        raise ValueError("no certificate")
+    return found
 
 
 def _submission_host(subject: Subject) -> str | None:
@@ -139,9 +149,15 @@ def _judge(pair: Pair, now: dt.datetime, verdicts: Verdicts) -> Iterator[Finding
     yield Finding(
         verdicts.check, SEVERITIES[reading.grade], health_words.sentence(reading), health_words.advice(reading)
     )
-    certificate = first_certificate(pair.certificate)
-    if pair.names:
-        yield from judge_names(pair.certificate, names_in(certificate), pair.names, verdicts)
+    certificate, *others = shown_certificates(pair.certificate)
+    for one in (certificate, *others):
+        if pair.names:
+            yield from judge_names(pair.certificate, names_in(one), pair.names, verdicts)
+    if any(one.not_valid_after_utc <= now for one in others):
+        yield verdicts.error(
+            f"{pair.certificate} holds another certificate, and that one has ended.",
+            "Renew it, too: which one is shown depends on the mail program.",
+        )
     if pair.key is not None:
         yield from _judge_key(certificate, pair.key, verdicts)
 

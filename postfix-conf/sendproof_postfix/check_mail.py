@@ -8,7 +8,7 @@ import smtplib
 import ssl
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from sendproof_core.states import RecipientState
 from sendproof_core.transcript_story import tell_all
 from sendproof_core.transcript_text import render
 from sendproof_core.transcripts import RecipientView, Transcript
-from sendproof_postfix import check_certificates, check_mail_route
+from sendproof_postfix import check_certificates, check_mail_route, check_record
 from sendproof_postfix.check_mail_route import Door, Sender
 from sendproof_postfix.doctor import CannotLook, Finding, Severity, Verdicts
 from sendproof_postfix.doctor_subject import Subject
@@ -73,34 +73,38 @@ def look(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
             )
             return
     header = str(mail["Message-ID"])
+    quiet = check_record.quiet_services(subject)
     deadline = time.monotonic() + wanted.wait_seconds
     found: Transcript | None = None
     while time.monotonic() < deadline:
         with database.reading() as session:
             named = transcript_queries.find(session, header)
             found = transcript_queries.load_transcript(session, named[0].id) if named else None
-        if found is not None and is_complete(found):
+        if found is not None and is_complete(found, quiet):
             break
         subject.said(f"waiting for its transcript, {max(deadline - time.monotonic(), 0):.0f} s at most")
         time.sleep(_LOOK_EVERY_SECONDS)
     story = _told(found, subject) if found is not None else ()
     copy = _received(postfix.value("mail_spool_directory"), header) if wanted.to is None else None
     verified = None if copy is None else _verifies(copy, Questions(subject.dns))
-    yield judge(found, verified, wanted.wait_seconds, story, verdicts)
+    yield judge(found, verified, wanted.wait_seconds, story, verdicts, quiet)
 
 
-def is_complete(transcript: Transcript) -> bool:
-    """Whether nothing is to be expected any more, but for conversations that are still being written."""
-    return bool(transcript.recipients) and all(_is_complete(one) for one in transcript.recipients)
+def is_complete(transcript: Transcript, quiet: Collection[str] = ()) -> bool:
+    """Whether nothing is to be expected any more, but for conversations that are still being written.
+
+    ``quiet``: services whose conversations are not logged.
+    """
+    return bool(transcript.recipients) and all(
+        one.state in _FINAL and (_has_dialogue(one) or not _needs_dialogue(one, quiet)) for one in transcript.recipients
+    )
 
 
-def _is_complete(recipient: RecipientView) -> bool:
-    return recipient.state in _FINAL and (not _needs_dialogue(recipient) or _has_dialogue(recipient))
-
-
-def _needs_dialogue(recipient: RecipientView) -> bool:
+def _needs_dialogue(recipient: RecipientView, quiet: Collection[str]) -> bool:
     last = recipient.attempts[-1] if recipient.attempts else None
-    return last is not None and not last.relay.startswith(_LOCAL_RELAYS) and last.service.endswith("smtp")
+    if last is None or last.service in quiet:
+        return False
+    return not last.relay.startswith(_LOCAL_RELAYS) and last.service.endswith("smtp")
 
 
 def _has_dialogue(recipient: RecipientView) -> bool:
@@ -113,8 +117,12 @@ def judge(
     waited_seconds: float,
     story: tuple[str, ...],
     verdicts: Verdicts,
+    quiet: Collection[str] = (),
 ) -> Finding:
-    """What the transcript says of the chain. ``verified``: the signature that arrived here; None: unseen."""
+    """What the transcript says of the chain.
+
+    ``verified``: the signature that arrived here; None: unseen. ``quiet``: as in `is_complete`.
+    """
     waited = f"{waited_seconds:.0f} seconds"
     if found is None:
         return verdicts.error(
@@ -146,6 +154,12 @@ def judge(
             "If the other server wants us to come back later, ask again with a longer --wait, or another --to.",
             story,
         )
+    if _needs_dialogue(recipient, quiet) and not _has_dialogue(recipient):
+        return verdicts.error(
+            "the mail was delivered, and the log has no conversation of it.",
+            "See the checks dialogue and log-source.",
+            story,
+        )
     return _judge_delivered(found, recipient, verified, story, verdicts)
 
 
@@ -153,12 +167,6 @@ def _judge_delivered(
     found: Transcript, recipient: RecipientView, verified: bool | None, story: tuple[str, ...], verdicts: Verdicts
 ) -> Finding:
     signed_by = ", ".join(dict.fromkeys(domain for domain, _, _ in found.message.signatures))
-    if _needs_dialogue(recipient) and not _has_dialogue(recipient):
-        return verdicts.error(
-            "the mail was delivered, and the log has no conversation of it.",
-            "See the checks dialogue and log-source.",
-            story,
-        )
     if not signed_by:
         return verdicts.warning(
             "the mail was delivered without a signature: no key signs for its sender.",
@@ -224,12 +232,13 @@ def _submit(door: Door, sender: Sender, mail: EmailMessage) -> None:
 
 def _expected(files: Sequence[Path]) -> frozenset[bytes]:
     """What the server should show one of, in DER form."""
-    found = set()
+    found: set[bytes] = set()
     for path in files:
         try:
-            found.add(check_certificates.first_certificate(path).public_bytes(serialization.Encoding.DER))
+            shown = check_certificates.shown_certificates(path)
         except (OSError, ValueError):
             raise _Refused(f"the certificate {path} cannot be read") from None
+        found |= {one.public_bytes(serialization.Encoding.DER) for one in shown}
     return frozenset(found)
 
 

@@ -105,34 +105,52 @@ def look_at_dialogue(subject: Subject, verdicts: Verdicts) -> Iterator[Finding]:
         .order_by(Attempt.id.desc())
         .limit(_LOOKED_AT)
     )
-    quiet = _quiet(subject)
+    quiet = quiet_services(subject)
     having: Counter[str] = Counter()
     lacking: Counter[str] = Counter()
     with subject.database.reading() as session:
         for service, dialogue in session.execute(sent):
             if service.endswith("smtp") and not service.endswith(SPLIT_SERVICE) and (dialogue or service not in quiet):
                 (having if dialogue else lacking)[service] += 1
+    for key in _loud(subject):
+        yield verdicts.error(
+            f"{key} signs in at other servers, and its conversation is logged, with the password.",
+            "`sendproof postfix apply`, and take out a debug_peer_list of your own; then change the password and "
+            "clear the old logs.",
+        )
     if quiet:
         yield verdicts.note(
             f"{', '.join(sorted(quiet))} signs in at other servers: its conversations are not logged, because the "
             "password would stand in the log.",
             "For transcripts with conversations, relay without a password.",
         )
-    yield judge_dialogue(having, lacking, verdicts)
+    if having or lacking or not quiet:
+        yield judge_dialogue(having, lacking, verdicts)
 
 
-def _quiet(subject: Subject) -> frozenset[str]:
-    """What the log calls the transports whose conversation `sendproof postfix apply` does not have logged."""
+def quiet_services(subject: Subject) -> frozenset[str]:
+    """What the log calls the transports whose conversation is not logged, because they sign in at other servers."""
+    return frozenset(name for name, is_logged in _signing_in(subject).values() if not is_logged)
+
+
+def _loud(subject: Subject) -> list[str]:
+    return [key for key, (_, is_logged) in _signing_in(subject).items() if is_logged]
+
+
+def _signing_in(subject: Subject) -> dict[str, tuple[str, bool]]:
+    """Transports that sign in at other servers: what the log calls each, and whether conversations of it are logged."""
     try:
         postfix = subject.postfix
-        transports = [service for service in postfix.services if service.command == "smtp"]
+        return {
+            service.key: (
+                f"{postfix.value('syslog_name', service) or 'postfix'}/smtp",
+                bool(postfix.value("debug_peer_list", service)),
+            )
+            for service in postfix.services
+            if service.command == "smtp" and postfix.value("smtp_sasl_auth_enable", service).lower() == "yes"
+        }
     except CannotLook:
-        return frozenset()
-    return frozenset(
-        f"{postfix.value('syslog_name', service) or 'postfix'}/smtp"
-        for service in transports
-        if postfix.value("smtp_sasl_auth_enable", service).lower() == "yes"
-    )
+        return {}
 
 
 def _configured_at(subject: Subject) -> dt.datetime:

@@ -331,7 +331,14 @@ class _Deciding:
             self._conflict(f"{name}/unix", service.command, "smtp", why, fatal=False)
         else:
             signs_in = self._found.value(service, "smtp_sasl_auth_enable").lower() == "yes"
-            if signs_in:
+            peers = self._found.value(service, "debug_peer_list")
+            if signs_in and peers:
+                why = (
+                    "it signs in, and the mail log has the conversation with the password: take this out, change the "
+                    "password, clear the old logs."
+                )
+                self._conflict(f"{service.key}/debug_peer_list", peers, "", why, fatal=False)
+            elif signs_in:
                 why = (
                     "its conversation is not logged, because the password would stand in the mail log; transcripts "
                     "show its results without the conversation."

@@ -114,6 +114,21 @@ def test_each_kind_of_certificate_is_looked_at(tmp_path: Path, main: str) -> Non
     assert str(folders["ec"]) in found[1].said
 
 
+def test_a_file_with_several_keys_holds_several_certificates_that_are_shown(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("rsa", "ec")]
+    for folder, days in zip(folders, (90, -1), strict=True):
+        folder.mkdir()
+        make(folder, days)
+    both = tmp_path / "both.pem"
+    both.write_bytes(b"".join((folder / name).read_bytes() for folder in folders for name in ("key.pem", "cert.pem")))
+    both.chmod(0o600)
+    serials = {one.serial_number for one in check_certificates.shown_certificates(both)}
+    assert serials == {check_certificates.shown_certificates(one / "cert.pem")[0].serial_number for one in folders}
+    found = look(tmp_path, main=f"smtpd_tls_chain_files = {both}\n")
+    assert doctor_subjects.severities(found) == [Severity.OK, Severity.ERROR]
+    assert "another certificate, and that one has ended" in found[1].said
+
+
 def test_a_key_of_another_certificate_is_an_error(tmp_path: Path) -> None:
     make(tmp_path)
     other = (tmp_path / "key.pem").read_bytes()

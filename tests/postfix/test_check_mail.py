@@ -96,6 +96,9 @@ def test_a_transcript_is_complete_with_its_end_and_its_conversation() -> None:
     assert check_mail.is_complete(transcript())
     assert check_mail.is_complete(transcript(LOCAL))
     assert not check_mail.is_complete(transcript(SILENT)), "the conversation may still be on its way"
+    quiet = {ATTEMPT.service}
+    assert check_mail.is_complete(transcript(SILENT), quiet), "it is not logged where a password would be"
+    assert check_mail.judge(transcript(SILENT), None, 60.0, (), VERDICTS, quiet).severity is Severity.OK
     assert not check_mail.is_complete(state(RecipientState.DEFERRED))
     assert not check_mail.is_complete(transcript(None))
 

@@ -14,6 +14,7 @@ from sendproof_logparser import sources
 from sendproof_logparser.settings import LogparserSettings
 from sendproof_postfix import check_record
 from sendproof_postfix.doctor import CannotLook, Severity
+from sendproof_postfix.doctor_subject import Subject
 from sendproof_testing import doctor_subjects
 
 VERDICTS = doctor_subjects.verdicts()
@@ -160,14 +161,31 @@ def test_deliveries_without_a_conversation_are_found_in_the_record(sqlite_databa
     assert "postfix/relay/smtp" in finding.said
 
 
-def test_of_a_transport_that_signs_in_no_conversation_is_missed(sqlite_database: Database, tmp_path: Path) -> None:
-    master = "smarthost unix - - n - - smtp\n -o smtp_sasl_auth_enable=yes\n -o syslog_name=postfix/smarthost\n"
-    directory = doctor_subjects.postfix(tmp_path, master=master)
+_SMARTHOST = "smarthost unix - - n - - smtp\n -o smtp_sasl_auth_enable=yes\n -o syslog_name=postfix/smarthost\n"
+
+
+def _with_smarthost(folder: Path, options: str = "") -> Subject:
+    directory = doctor_subjects.postfix(folder, master=_SMARTHOST + options)
     os.utime(directory / "master.cf", (NOW.timestamp(), NOW.timestamp()))
-    subject = doctor_subjects.subject(tmp_path)
+    return doctor_subjects.subject(folder)
+
+
+def test_of_a_transport_that_signs_in_no_conversation_is_missed(sqlite_database: Database, tmp_path: Path) -> None:
+    subject = _with_smarthost(tmp_path)
     deliver(sqlite_database, 1, "postfix/smarthost/smtp", talked=False)
-    deliver(sqlite_database, 2, "postfix/smtp", talked=True)
-    note, finding = check_record.look_at_dialogue(subject, VERDICTS)
+    (note,) = check_record.look_at_dialogue(subject, VERDICTS)
     assert note.severity is Severity.NOTE
     assert "postfix/smarthost/smtp signs in at other servers" in note.said
+    deliver(sqlite_database, 2, "postfix/smtp", talked=True)
+    note, finding = check_record.look_at_dialogue(subject, VERDICTS)
+    assert (note.severity, finding.severity) == (Severity.NOTE, Severity.OK)
+
+
+def test_a_transport_that_signs_in_and_is_logged_is_an_error(sqlite_database: Database, tmp_path: Path) -> None:
+    subject = _with_smarthost(tmp_path, " -o debug_peer_list=0.0.0.0/0\n")
+    deliver(sqlite_database, 1, "postfix/smarthost/smtp", talked=True)
+    error, finding = check_record.look_at_dialogue(subject, VERDICTS)
+    assert error.severity is Severity.ERROR
+    assert "smarthost/unix signs in" in error.said
+    assert "change the password" in str(error.remedy)
     assert finding.severity is Severity.OK

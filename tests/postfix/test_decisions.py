@@ -268,7 +268,15 @@ def test_a_transport_that_signs_in_logs_no_conversation() -> None:
     assert [(one.where, one.found, one.needed, one.fatal) for one in found.conflicts] == [
         ("smtp/unix/smtp_sasl_auth_enable", "yes", "no", False)
     ]
-    assert "password" in found.conflicts[0].why
+    assert "is not logged" in found.conflicts[0].why
+
+
+def test_a_transport_that_signs_in_and_logs_its_conversation_is_named() -> None:
+    main = {"smtp_sasl_auth_enable": "yes", "debug_peer_list": "smarthost.example"}
+    found = decide("relay unix - - y - - smtp -o smtp_sasl_auth_enable=no", main=main)
+    (conflict,) = found.conflicts
+    assert (conflict.where, conflict.found, conflict.fatal) == ("smtp/unix/debug_peer_list", "smarthost.example", False)
+    assert "with the password" in conflict.why
 
 
 @pytest.mark.parametrize(
