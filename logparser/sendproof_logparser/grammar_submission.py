@@ -80,6 +80,8 @@ _SASL_FAILURE = re.compile(
 )
 # cleanup/cleanup_out.c: what a milter's edits have made longer than message_size_limit; the client is answered 552
 _TOO_LARGE = re.compile(rf"warning: ({QUEUE_ID}): queue file size limit exceeded", re.ASCII)
+# milter/milter8.c: a milter that is away, or goes away. What the client was answered has a line of its own.
+MILTER_TROUBLES = ("warning: connect to Milter service ", "warning: milter ")
 # smtpd/smtpd.c, smtpd_peer.c, smtpd_chat.c, tls/tls_server.c, tls/tls_misc.c, util/... of no one message
 SMTPD_NOTES = (
     "lost connection after ",
@@ -101,6 +103,7 @@ SMTPD_NOTES = (
     "warning: Message delivery request rate limit exceeded: ",
     "warning: Recipient address rate limit exceeded: ",
     "warning: AUTH command rate limit exceeded: ",
+    *MILTER_TROUBLES,
 )
 _LEFT = ClientLeft()
 OFTEN_VERBOSE_IN_SMTPD = (*OFTEN_VERBOSE, "> ", "< ", "smtpd_", "xsasl_", "ctable_")
@@ -133,6 +136,8 @@ def read_cleanup(text: str) -> Reading:
         if stands_for_queue_id(queue_id):
             return MessageIdSeen(queue_id, value if value and value != "<>" else None)
     if rest.startswith("resent-message-id="):
+        return IRRELEVANT
+    if text.startswith(MILTER_TROUBLES):
         return IRRELEVANT
     match = _TOO_LARGE.fullmatch(text)
     if match is not None:
