@@ -26,6 +26,7 @@ from sendproof_core.database import Database, is_locked_out
 from sendproof_core.errors import UserError
 from sendproof_core.kept_mail import Kept, find_kept, is_old
 from sendproof_core.partitions import Partition
+from sendproof_core.portions import portions
 from sendproof_core.schema import (
     Attempt,
     Delivery,
@@ -224,9 +225,9 @@ def _turn(database: Database, *, after_another: bool) -> Iterator[Connection]:
 
 
 def _delete_files(connection: Connection, file_ids: Sequence[int], done: Done) -> None:
-    for some in _portions(file_ids):
+    for some in portions(file_ids, _STEP):
         recipients = connection.scalars(select(Recipient.id).where(Recipient.queue_file_id.in_(some))).all()
-        for these in _portions(recipients):
+        for these in portions(recipients, _STEP):
             gone = connection.execute(delete(Attempt).where(Attempt.recipient_id.in_(these)))
             done.deleted("attempts", gone.rowcount)
         spoken: list[ColumnElement[bool]] = [Delivery.queue_file_id.in_(some)]
@@ -335,11 +336,3 @@ def _retried(database: Database, what: str, act: Callable[[Connection], _Result]
                 raise
         time.sleep(_PAUSE_SECONDS)
     raise UserError(f"cannot {what}: somebody holds a lock on these tables for long; try again later.")
-
-
-_Item = typing.TypeVar("_Item")
-
-
-def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    for begin in range(0, len(items), _STEP):
-        yield items[begin : begin + _STEP]

@@ -16,6 +16,7 @@ from sendproof_core import chains, record_days
 from sendproof_core.chains import ChainFile, ChainRecipient
 from sendproof_core.identity import SPLIT_SERVICE
 from sendproof_core.links import CONTINUES, LinkEvidence, LinkKind
+from sendproof_core.portions import portions
 from sendproof_core.queue_file_parents import is_named_as_parent, is_relayed_life
 from sendproof_core.record_ids import file_span, is_open, is_recipient, is_within
 from sendproof_core.schema import (
@@ -366,7 +367,7 @@ def _load_chains(session: Session, record_ids: Sequence[RecordId]) -> _Chains:
         Recipient.state, Recipient.state_at, Recipient.suspended_at, Recipient.suspended_because,
         Recipient.suspensions,
     )  # fmt: skip
-    for some in _portions(by_id):
+    for some in portions(by_id, _AT_A_TIME):
         for row in session.execute(select(*columns).where(Recipient.queue_file_id.in_(some))):
             file = by_id[row.queue_file_id]
             recipient = ChainRecipient(
@@ -377,7 +378,7 @@ def _load_chains(session: Session, record_ids: Sequence[RecordId]) -> _Chains:
     parents = {file.parent_id for file in by_id.values() if file.parent_id is not None}
     handed = [recipient.id for parent_id in parents for recipient in recipients.get(parent_id, ())]
     sent_texts: dict[int, list[str]] = {}
-    for some in _portions(handed):
+    for some in portions(handed, _AT_A_TIME):
         said = select(Attempt.recipient_id, Attempt.text).where(
             Attempt.recipient_id.in_(some), Attempt.status == "sent"
         )
@@ -486,12 +487,6 @@ def _chain_rows(*, with_files: bool, in_days: bool) -> Select[Any]:
         ).where(is_its_child, chain.c.depth < _DEPTH)
     )
     return select(chain).order_by(chain.c.depth, chain.c.id)
-
-
-def _portions(ids: Iterable[int]) -> Iterator[list[int]]:
-    everything = list(ids)
-    for begin in range(0, len(everything), _AT_A_TIME):
-        yield everything[begin : begin + _AT_A_TIME]
 
 
 # --- rows to values -------------------------------------------------------------------------------------------------
@@ -649,11 +644,11 @@ def _attempts(
 ) -> dict[int, list[AttemptView]]:
     """By recipient, oldest first. ``files``: by recipient. Conversations are shared, and read once."""
     found: list[Attempt] = []
-    for some in _portions(files):
+    for some in portions(files, _AT_A_TIME):
         found += session.scalars(select(Attempt).where(Attempt.recipient_id.in_(some)))
     conversations: dict[int, _Conversation] = {}
     spoken = {attempt.delivery_id for attempt in found if with_conversations and attempt.delivery_id is not None}
-    for some in _portions(spoken):
+    for some in portions(spoken, _AT_A_TIME):
         for delivery in session.scalars(select(Delivery).where(Delivery.id.in_(some))):
             conversations[delivery.id] = _conversation(delivery)
     views: dict[int, list[AttemptView]] = {}

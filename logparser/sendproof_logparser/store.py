@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.engine import Connection
@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from sendproof_core import log_health, record_days
 from sendproof_core.database import Database, FixedStatements
 from sendproof_core.errors import UserError
+from sendproof_core.portions import portions
 from sendproof_core.schema import OpenConversation, ReadingPosition, UnknownLine
 from sendproof_core.states import RecipientState
 from sendproof_logparser.batch import Batch, Gap, Portion, Unknown
@@ -124,7 +125,7 @@ class Store:
             DatabaseAway: try again later with the same batch.
             UserError: another logparser reads the same source.
         """
-        try:
+        with _reaching():
             try:
                 return self._write(batch, line_by_line=False)
             except (SQLAlchemyError, ValueError, OverflowError) as error:
@@ -132,10 +133,6 @@ class Store:
                     raise
                 _log.warning("event=batch-refused error=%s action=line-by-line", type(error).__name__)
                 return self._write(batch, line_by_line=True)
-        except DBAPIError as error:
-            if not _is_away(error):
-                raise
-            raise DatabaseAway(str(error.orig)) from error
 
     def mark_read_up_to(self, sources: Sequence[str], at: dt.datetime) -> None:
         """Say that everything that was in these sources at that time has been read.
@@ -181,13 +178,8 @@ class Store:
         Raises:
             DatabaseAway: try again later.
         """
-        try:
-            with self._database.writing_connection() as connection:
-                yield connection
-        except DBAPIError as error:
-            if not _is_away(error):
-                raise
-            raise DatabaseAway(str(error.orig)) from error
+        with _reaching(), self._database.writing_connection() as connection:
+            yield connection
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
@@ -196,13 +188,8 @@ class Store:
         Raises:
             DatabaseAway: try again later.
         """
-        try:
-            with self._database.writing() as session:
-                yield session
-        except DBAPIError as error:
-            if not _is_away(error):
-                raise
-            raise DatabaseAway(str(error.orig)) from error
+        with _reaching(), self._database.writing() as session:
+            yield session
 
     def open_recipients(self) -> dict[RecipientState, int]:
         """How many recipients Postfix still has, by state.
@@ -210,13 +197,8 @@ class Store:
         Raises:
             DatabaseAway: try again later.
         """
-        try:
-            with self._database.reading() as session:
-                return log_health.count_open(session, self._host)
-        except DBAPIError as error:
-            if not _is_away(error):
-                raise
-            raise DatabaseAway(str(error.orig)) from error
+        with _reaching(), self._database.reading() as session:
+            return log_health.count_open(session, self._host)
 
     def _write(self, batch: Batch, *, line_by_line: bool) -> Written:
         with self._database.fixed_statements() as statements:
@@ -249,6 +231,17 @@ def _is_away(error: Exception) -> bool:
     if code is not None:
         return str(code).startswith(_PASSING)
     return isinstance(error, OperationalError | InterfaceError)
+
+
+@contextlib.contextmanager
+def _reaching() -> Iterator[None]:
+    """Raise `DatabaseAway` for what passes by itself."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not _is_away(error):
+            raise
+        raise DatabaseAway(str(error.orig)) from error
 
 
 class _Writing:
@@ -363,7 +356,7 @@ class _Writing:
         """``since``: the day before which none of them was born; PostgreSQL need not look into older partitions."""
         statement = _selection(table, columns, key, is_bounded=since is not None)
         bounds = () if since is None else (record_days.first_id(since), record_days.FIRST_DATED_ID)
-        for portion in _portions(values):
+        for portion in portions(values, _AT_A_TIME):
             # Always as many values, so that the statement is prepared once.
             padded = [*portion, *[portion[-1]] * (_AT_A_TIME - len(portion))]
             yield from self._statements.rows(statement, [*padded, *bounds])
@@ -691,11 +684,3 @@ _UPDATE_RECIPIENT = (
     f"UPDATE recipients SET {', '.join(f'{name} = ?' for name in RECIPIENT_COLUMNS[1:-1])}"  # noqa: S608 - as above
     f" WHERE {RECIPIENT_COLUMNS[0]} = ? AND {RECIPIENT_COLUMNS[-1]} = ?"
 )
-
-
-_Item = TypeVar("_Item")
-
-
-def _portions(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    for begin in range(0, len(items), _AT_A_TIME):
-        yield items[begin : begin + _AT_A_TIME]
